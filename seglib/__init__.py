@@ -1,0 +1,32 @@
+"""Image segmentation, from a threshold to deep networks.
+
+Every module but this one and `__main__` is exported from a chapter of the
+course. Importing the package imports nothing else.
+"""
+import importlib
+
+__version__ = "0.1.0"
+
+# Names by which the command line finds models and data sets. A string is
+# imported only when it is asked for.
+REGISTRY = {
+    "dataset": {},
+    "model": {},
+}
+
+
+def resolve(kind: str, name: str):
+    """The class registered under a name, for instance ("dataset", "camvid").
+
+    Raises
+    ------
+    ValueError
+        If `kind` or `name` is not registered; the message lists what is.
+    """
+    if kind not in REGISTRY:
+        raise ValueError(f"kind is {kind!r}; needed: one of {list(REGISTRY)}")
+    if name not in REGISTRY[kind]:
+        raise ValueError(f"{kind} is {name!r}; needed: one of"
+                         f" {sorted(REGISTRY[kind])}")
+    module, _, attribute = REGISTRY[kind][name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
