@@ -187,8 +187,6 @@ def run(arguments=None) -> int:
                         help="leave out solutions and recorded outputs")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
-    for old in options.folder.glob("*.ipynb"):
-        old.unlink()
     chapters = ([course.find_chapter(options.only)] if options.only
                 else course.all_chapters())
     for chapter in chapters:
