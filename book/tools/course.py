@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,6 +184,18 @@ def import_closure(modules: set[str], root: Path = ROOT) -> set[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         todo |= {name for name, _ in seglib_imports(tree)}
     return closure
+
+
+def copy_sources(folder: Path, root: Path = ROOT):
+    """Copy what belongs to the project, as it stands, into a folder."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others",
+         "--exclude-standard"], cwd=root, check=True,
+        capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (root / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, folder / name)
 
 
 def main(tool):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +40,7 @@ def read_mutants(root: Path = course.ROOT) -> list[Mutant]:
 
 def plant(mutant: Mutant, folder: Path):
     """A copy of library and tests in `folder`, with the mistake planted."""
-    for name in ("seglib", "tests", "book", "data", "chapters"):
-        shutil.copytree(course.ROOT / name, folder / name,
-                        ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.lock", "README.md"):
-        shutil.copy(course.ROOT / name, folder)
+    course.copy_sources(folder)
     path = folder / "seglib" / f"{mutant.module}.py"
     source = path.read_text(encoding="utf-8")
     if source.count(mutant.find) != 1:
@@ -79,10 +75,11 @@ def run(arguments=None) -> int:
     options = parser.parse_args(arguments)
     mutants = [m for m in read_mutants() if m.file.startswith(options.only)]
     outcomes = []
-    for mutant in mutants:
-        outcomes.append(outcome(mutant))
-        print(f"{outcomes[-1]:10} {mutant.module}: {mutant.name}"
-              f"  [{mutant.caught_by.split('::')[-1]}]", flush=True)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for mutant, said in zip(mutants, pool.map(outcome, mutants)):
+            outcomes.append(said)
+            print(f"{said:10} {mutant.module}: {mutant.name}"
+                  f"  [{mutant.caught_by.split('::')[-1]}]", flush=True)
     caught = outcomes.count("caught")
     print(f"{caught} of {len(mutants)} mutants caught")
     return int(caught < len(mutants))
