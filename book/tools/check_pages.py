@@ -17,7 +17,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 NOT_PROSE = ("code", "pre", "script", "style", "svg", "math", "mjx-container")
-RAW_MATH = re.compile(r"(?<![\w$])\$[^$\s][^$]*\$|\\frac|\\sum|\\begin\{")
+RAW_MATH = re.compile(r"(?<![\w$])\$[^$\s](?:[^$]*[^$\s])?\$|\\frac|\\sum|\\begin\{")
 RAW_ROLE = re.compile(r"\{[a-z:]+\}`|^:::|```\{")
 
 

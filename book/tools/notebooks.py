@@ -104,7 +104,8 @@ def cache_key(chapter: Chapter, real: bool) -> str:
     Chapter, the modules that it imports directly or not, lock, Python
     minor version, profile, whether real data are shown, and this tool.
     """
-    modules = course.import_closure(course.chapter_imports(chapter))
+    modules = course.import_closure(course.chapter_imports(chapter),
+                                    course.ROOT)
     files = [chapter.path, course.ROOT / "requirements.lock", Path(__file__),
              *(course.ROOT / "seglib" / f"{m}.py" for m in sorted(modules))]
     facts = [sys.version_info[:2], real,
