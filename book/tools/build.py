@@ -129,7 +129,8 @@ def stage(chapters: list[Chapter], outputs: dict, real: bool):
 
 def assemble():
     """Run Jupyter Book; a warning is an error."""
-    command = [sys.executable, "-m", "jupyter_book", "build", str(STAGE),
+    program = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "build", str(STAGE),
                "-W", "-n", "--keep-going", "-q"]
     done = subprocess.run(command, text=True, capture_output=True)
     if done.returncode:

@@ -49,7 +49,9 @@ def kernel_environment(chapter: Chapter, real: bool, log: Path) -> dict:
     """Environment of a kernel: offline, quiet, its reads written down."""
     build = course.ROOT / "build"
     environment = os.environ | {
-        "PYTHONPATH": str(Path(__file__).parent / "kernel"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [
+            str(Path(__file__).parent / "kernel"),
+            os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
         "TQDM_DISABLE": "1",
         "SEGLIB_WATCH_ROOT": str(course.ROOT),
@@ -73,12 +75,14 @@ def run_notebook(chapter: Chapter, real: bool) -> nbformat.NotebookNode:
     notebook = make_notebook(chapter, real=real)
     client = NotebookClient(
         notebook, timeout=600, kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder)}})
     start = time.perf_counter()
     try:
         client.execute(env=kernel_environment(chapter, real, log))
     except CellExecutionError as error:
-        raise ChapterError(f"{chapter.path.name} raised:\n{error}") from None
+        said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+        raise ChapterError(f"{chapter.path.name} raised:\n{said}") from None
     notebook.metadata.seglib = {
         "seconds": round(time.perf_counter() - start, 1),
         "versions": {name: metadata.version(name) for name in VERSIONS},
