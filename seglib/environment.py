@@ -84,7 +84,7 @@ def project_root() -> Path:
     if not (package.parent / "chapters").is_dir():
         raise FileNotFoundError(
             f"seglib is installed in {package}, without the course;"
-            " this needs the course's checkout, or a folder as argument")
+            " this needs a checkout, or a folder as argument")
     return package.parent
 
 
@@ -124,7 +124,7 @@ def results(name: str) -> dict:
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """Folder of the data sets: `root`, else `$SEGLIB_DATA`, else `data/`.
+    """Folder of data sets: `root`, else `$SEGLIB_DATA`, else `data/`.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def data_root(root: str | Path | None = None) -> Path:
 
 
 def weights_root(root: str | Path | None = None) -> Path:
-    """Folder of weights: `root`, `$SEGLIB_WEIGHTS`, or `data/weights`.
+    """Folder of weights: as above, `$SEGLIB_WEIGHTS`, `data/weights`.
 
     Parameters
     ----------
@@ -331,12 +331,13 @@ def admits(requirement: str, version: str) -> bool:
     """
     def numbers(text):
         release = re.match(r"\d+(\.\d+)*", text)[0]
-        return [int(n) for n in re.sub(r"(\.0)+$", "", release).split(".")]
+        release = re.sub(r"(\.0)+$", "", release)      # 2.0 is 2
+        return [int(number) for number in release.split(".")]
 
     have = numbers(version)
+    limits = re.findall(r"(>=|<)([\d.]+)", requirement)
     return all(have >= numbers(limit) if sign == ">="
-               else have < numbers(limit)
-               for sign, limit in re.findall(r"(>=|<)([\d.]+)", requirement))
+               else have < numbers(limit) for sign, limit in limits)
 
 
 def check_package(requirement: str, state: str = "missing") -> Finding:
@@ -358,10 +359,10 @@ def check_package(requirement: str, state: str = "missing") -> Finding:
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(state, name, f"not installed; needed: {needed}")
-    if not admits(requirement, version):
-        return Finding(state, name, f"{version}; needed: {needed}")
-    return Finding("ok", name, f"{version} (needed: {needed})")
+        return Finding(state, name, f"not installed, needed: {needed}")
+    if admits(requirement, version):
+        state = "ok"
+    return Finding(state, name, f"{version}, needed: {needed}")
 
 
 PYTHON = "Python>=3.11"
@@ -376,8 +377,9 @@ def check_python() -> list[Finding]:
     """
     version = platform.python_version()
     state = "ok" if admits(PYTHON, version) else "missing"
-    return [Finding(state, "Python", f"{version} (needed: {PYTHON[6:]}),"
-                    f" {platform.platform(terse=True)}")]
+    detail = f"{version}, needed: {PYTHON.removeprefix('Python')}"
+    return [Finding(state, "Python", detail),
+            Finding("ok", "system", platform.platform(terse=True))]
 
 
 def check_packages() -> list[Finding]:
@@ -434,7 +436,8 @@ def check_machine() -> list[Finding]:
     memory = "memory unknown (psutil is not installed)"
     if importlib.util.find_spec("psutil"):
         import psutil
-        memory = f"{psutil.virtual_memory().total / 2**30:.0f} GB memory"
+        total = psutil.virtual_memory().total / 2**30
+        memory = f"{total:.0f} GB memory"
     free = shutil.disk_usage(package_folder()).free / 2**30
     return [Finding("ok", "cores", f"{cores}, {memory}"),
             Finding("ok" if free >= 2 else "note", "disk",
@@ -455,8 +458,8 @@ def check_cache() -> Finding:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
-        return Finding("note", "numba cache", f"{folder} is not writable;"
-                       " set NUMBA_CACHE_DIR to a folder that is")
+        return Finding("note", "numba cache", f"{folder} is read-only;"
+                       " set NUMBA_CACHE_DIR to a folder of yours")
     return Finding("ok", "numba cache", f"writable, {folder}")
 
 
@@ -499,8 +502,8 @@ def check_kernel() -> list[Finding]:
     if not importlib.util.find_spec("jupyter_client"):
         return [Finding("note", "kernel", "no Jupyter in this Python")]
     from jupyter_client.kernelspec import KernelSpecManager
-    theirs = Path(KernelSpecManager().get_kernel_spec("python3").argv[0])
-    ours = Path(sys.executable)
+    spec = KernelSpecManager().get_kernel_spec("python3")
+    theirs, ours = Path(spec.argv[0]), Path(sys.executable)
     if theirs.is_absolute() and theirs.parent != ours.parent:
         return [Finding("note", "kernel", f"notebooks run in {theirs};"
                         f" this is {ours}")]
@@ -531,7 +534,8 @@ def doctor() -> list[Finding]:
         try:
             findings += check()
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             what = check.__name__.removeprefix("check_")
-            findings.append(Finding("missing", what, reason))
+            said = str(error) or type(error).__name__
+            findings.append(
+                Finding("missing", what, said.splitlines()[0]))
     return findings

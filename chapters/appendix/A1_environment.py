@@ -9,7 +9,7 @@
 #   seglib:
 #     module: environment
 #     place: 0.5
-#     minutes: {laptop: 0.2, gpu: 0.2}
+#     minutes: {laptop: 0.1, gpu: 0.1}
 # ---
 
 # %% [markdown]
@@ -48,8 +48,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # %% [markdown]
-# All of this comes with Python. A doctor who needs NumPy cannot tell you
-# that NumPy is missing.
+# All of this comes with Python. A doctor who needs NumPy cannot tell
+# you that NumPy is missing.
 #
 # ## Where does the course live?
 #
@@ -85,7 +85,7 @@ def project_root() -> Path:
     if not (package.parent / "chapters").is_dir():
         raise FileNotFoundError(
             f"seglib is installed in {package}, without the course;"
-            " this needs the course's checkout, or a folder as argument")
+            " this needs a checkout, or a folder as argument")
     return package.parent
 
 # %%
@@ -135,7 +135,7 @@ def results(name: str) -> dict:
 
 # %% tags=["export"]
 def data_root(root: str | Path | None = None) -> Path:
-    """Folder of the data sets: `root`, else `$SEGLIB_DATA`, else `data/`.
+    """Folder of data sets: `root`, else `$SEGLIB_DATA`, else `data/`.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def data_root(root: str | Path | None = None) -> Path:
 
 
 def weights_root(root: str | Path | None = None) -> Path:
-    """Folder of weights: `root`, `$SEGLIB_WEIGHTS`, or `data/weights`.
+    """Folder of weights: as above, `$SEGLIB_WEIGHTS`, `data/weights`.
 
     Parameters
     ----------
@@ -360,12 +360,13 @@ def admits(requirement: str, version: str) -> bool:
     """
     def numbers(text):
         release = re.match(r"\d+(\.\d+)*", text)[0]
-        return [int(n) for n in re.sub(r"(\.0)+$", "", release).split(".")]
+        release = re.sub(r"(\.0)+$", "", release)      # 2.0 is 2
+        return [int(number) for number in release.split(".")]
 
     have = numbers(version)
+    limits = re.findall(r"(>=|<)([\d.]+)", requirement)
     return all(have >= numbers(limit) if sign == ">="
-               else have < numbers(limit)
-               for sign, limit in re.findall(r"(>=|<)([\d.]+)", requirement))
+               else have < numbers(limit) for sign, limit in limits)
 
 # %%
 assert "1.9" > "1.26" and not admits("numpy>=1.26", "1.9")
@@ -387,10 +388,10 @@ def check_package(requirement: str, state: str = "missing") -> Finding:
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(state, name, f"not installed; needed: {needed}")
-    if not admits(requirement, version):
-        return Finding(state, name, f"{version}; needed: {needed}")
-    return Finding("ok", name, f"{version} (needed: {needed})")
+        return Finding(state, name, f"not installed, needed: {needed}")
+    if admits(requirement, version):
+        state = "ok"
+    return Finding(state, name, f"{version}, needed: {needed}")
 
 # %%
 print(check_package("numpy>=1.26"))
@@ -410,10 +411,11 @@ def check_python() -> list[Finding]:
     """Is this Python new enough?"""
     version = platform.python_version()
     state = "ok" if admits(PYTHON, version) else "missing"
-    return [Finding(state, "Python", f"{version} (needed: {PYTHON[6:]}),"
-                    f" {platform.platform(terse=True)}")]
+    detail = f"{version}, needed: {PYTHON.removeprefix('Python')}"
+    return [Finding(state, "Python", detail),
+            Finding("ok", "system", platform.platform(terse=True))]
 
-
+# %% tags=["export"]
 def check_packages() -> list[Finding]:
     """The packages of the library, and the course's extras."""
     wanted = requirements()
@@ -457,7 +459,8 @@ def check_machine() -> list[Finding]:
     memory = "memory unknown (psutil is not installed)"
     if importlib.util.find_spec("psutil"):
         import psutil
-        memory = f"{psutil.virtual_memory().total / 2**30:.0f} GB memory"
+        total = psutil.virtual_memory().total / 2**30
+        memory = f"{total:.0f} GB memory"
     free = shutil.disk_usage(package_folder()).free / 2**30
     return [Finding("ok", "cores", f"{cores}, {memory}"),
             Finding("ok" if free >= 2 else "note", "disk",
@@ -478,8 +481,8 @@ def check_cache() -> Finding:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
-        return Finding("note", "numba cache", f"{folder} is not writable;"
-                       " set NUMBA_CACHE_DIR to a folder that is")
+        return Finding("note", "numba cache", f"{folder} is read-only;"
+                       " set NUMBA_CACHE_DIR to a folder of yours")
     return Finding("ok", "numba cache", f"writable, {folder}")
 
 # %% [markdown]
@@ -519,8 +522,8 @@ def check_kernel() -> list[Finding]:
     if not importlib.util.find_spec("jupyter_client"):
         return [Finding("note", "kernel", "no Jupyter in this Python")]
     from jupyter_client.kernelspec import KernelSpecManager
-    theirs = Path(KernelSpecManager().get_kernel_spec("python3").argv[0])
-    ours = Path(sys.executable)
+    spec = KernelSpecManager().get_kernel_spec("python3")
+    theirs, ours = Path(spec.argv[0]), Path(sys.executable)
     if theirs.is_absolute() and theirs.parent != ours.parent:
         return [Finding("note", "kernel", f"notebooks run in {theirs};"
                         f" this is {ours}")]
@@ -551,9 +554,10 @@ def doctor() -> list[Finding]:
         try:
             findings += check()
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             what = check.__name__.removeprefix("check_")
-            findings.append(Finding("missing", what, reason))
+            said = str(error) or type(error).__name__
+            findings.append(
+                Finding("missing", what, said.splitlines()[0]))
     return findings
 
 # %%
