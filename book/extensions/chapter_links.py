@@ -10,6 +10,8 @@ from docutils.nodes import make_id
 
 
 def link(app, what, name, obj, options, lines):
+    if what == "module":
+        lines.clear()       # the page itself says what the module is
     for i in range(len(lines) - 2):
         found = re.match(r'(\S+) (.+?)(?:, "(.+)"\.)?$', lines[i + 2])
         if lines[i:i + 2] == ["Chapter", "-------"] and found:

@@ -41,12 +41,10 @@ def link(chapter: Chapter) -> str:
 # ---------
 
 def module_page(chapter: Chapter) -> str:
-    return (f"# seglib.{chapter.module}\n\nExported from chapter "
-            f"[{chapter.number}, {chapter.title}]"
-            f"(../chapters/{chapter.name}.ipynb).\n\n```{{eval-rst}}\n"
-            f".. automodule:: seglib.{chapter.module}\n   :members:\n"
-            "   :special-members: __call__\n   :no-index-entry:\n```\n"
-            ).replace("   :no-index-entry:\n", "")
+    return (f"# seglib.{chapter.module}\n\nFrom chapter {chapter.number}, "
+            f"[{chapter.title}](../chapters/{chapter.name}.ipynb):"
+            f" *{chapter.question}*\n\n```{{eval-rst}}\n"
+            f".. automodule:: seglib.{chapter.module}\n   :members:\n```\n")
 
 
 def reference_index(chapters: list[Chapter]) -> str:
