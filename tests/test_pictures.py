@@ -84,8 +84,8 @@ def test_outlines_stay_on_the_picture(path):
         assert shape["class"] in [*spec["classes"], "void"]
         x, y = np.transpose(shape["points"])
         assert len(x) >= 3
-        assert -1 <= x.min() and x.max() <= width
-        assert -1 <= y.min() and y.max() <= height
+        assert -0.5 <= x.min() and x.max() <= width - 0.5
+        assert -0.5 <= y.min() and y.max() <= height - 0.5
 
 
 @each
