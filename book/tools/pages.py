@@ -17,6 +17,7 @@ def generated(chapters: list[Chapter], outputs: dict) -> dict[str, str]:
     made = {f"api/seglib.{c.module}.md": module_page(c) for c in modules}
     return made | {
         "api/index.md": reference_index(modules),
+        "intro.md": cover(chapters),
         "status.md": status(chapters, outputs),
         "results.md": results(),
         "bench.md": bench(),
@@ -31,6 +32,15 @@ def table(head: list[str], rows: list[list]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(c) for c in line) + " |"
                      for line in lines)
+
+
+def cover(chapters: list[Chapter]) -> str:
+    """The first page, with the list of chapters put in its place."""
+    rows = [[link(c), c.question, f"{60 * c.minutes['laptop']:.0f} s"]
+            for c in chapters if not c.number.startswith("A")]
+    text = (course.ROOT / "book/intro.md").read_text(encoding="utf-8")
+    return text.replace("<!-- chapters -->", table(
+        ["chapter", "its question", "runs for"], rows))
 
 
 def link(chapter: Chapter) -> str:
