@@ -17,8 +17,11 @@ import course
 import nbformat
 import notebooks
 
-VIEWER = {"@jupyterlab/docmanager-extension:plugin": {
-    "defaultViewers": {"python": "Jupytext Notebook"}}}
+SETTINGS = {
+    "@jupyterlab/docmanager-extension:plugin": {
+        "defaultViewers": {"python": "Jupytext Notebook"}},
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
+}
 
 
 def copy_chapters(folder: Path) -> list[str]:
@@ -36,11 +39,11 @@ def copy_chapters(folder: Path) -> list[str]:
     return new
 
 
-def open_chapters_by_double_click():
-    """Tell this environment's JupyterLab to show .py chapters as notebooks."""
+def settle_in():
+    """This environment's JupyterLab shows .py as notebooks, and no news."""
     folder = Path(sys.prefix) / "share" / "jupyter" / "lab" / "settings"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "overrides.json").write_text(json.dumps(VIEWER))
+    (folder / "overrides.json").write_text(json.dumps(SETTINGS))
 
 
 def run(arguments=None) -> int:
@@ -50,7 +53,7 @@ def run(arguments=None) -> int:
     parser.add_argument("--no-server", action="store_true",
                         help="prepare everything, but start nothing")
     options, rest = parser.parse_known_args(arguments)
-    open_chapters_by_double_click()
+    settle_in()
     folder = course.ROOT / ("chapters" if options.author else "work")
     if not options.author:
         new = copy_chapters(folder)
