@@ -10,33 +10,33 @@ import html
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 __all__ = [
     "as_float",
+    "Picture",
     "VOID",
     "PALETTE",
+    "show",
     "paint",
+    "describe",
     "outlines",
     "overlay",
     "ERROR_COLOURS",
     "errors",
-    "describe",
-    "Picture",
-    "show",
     "STYLE",
     "figure",
 ]
 
 
-# One scale for all pictures
-# --------------------------
+# Six numbers
+# -----------
 
 def as_float(image: np.ndarray) -> np.ndarray:
-    """Image with its values on the scale from 0 (black) to 1 (full).
+    """Image with its values on the scale from 0 (black) to 1 (white).
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def as_float(image: np.ndarray) -> np.ndarray:
     Raises
     ------
     TypeError
-        If the dtype is another one: its white point is unknown.
+        If the dtype is another one: where its white is, nobody knows.
     ValueError
         If a float is NaN or outside [0, 1].
 
@@ -62,73 +62,206 @@ def as_float(image: np.ndarray) -> np.ndarray:
 
     Chapter
     -------
-    01 Images and masks, "One scale for all pictures".
+    01 Images and masks, "Six numbers".
     """
     image = np.asarray(image)
     white = {"b1": 1, "u1": 255, "u2": 65535}.get(image.dtype.str[1:])
-    if white:
-        return image.astype(np.float32) / np.float32(white)
-    if image.dtype.kind != "f":
-        raise TypeError(f"image has dtype {image.dtype}; needed: bool,"
-                        " uint8, uint16, or float in [0, 1]")
-    image = image.astype(np.float32)
+    if image.dtype.kind != "f" and not white:
+        raise TypeError(
+            f"image has dtype {image.dtype}; needed: bool, uint8, uint16,"
+            " or float in [0, 1] (a label map: paint it first)")
+    with np.errstate(over="ignore"):
+        image = image.astype(np.float32) / np.float32(white or 1)
     if not np.all((image >= 0) & (image <= 1)):
         raise ValueError(
-            "image has float values from"
-            f" {image.min():.4g} to {image.max():.4g};"
-            " needed: 0 to 1 (divide by the white value), no NaN")
+            f"image has floats from {image.min():.4g} to"
+            f" {image.max():.4g}; needed: 0 to 1, no NaN")
     return image
 
 
-# A colour for every class
-# ------------------------
+# A row of pictures
+# -----------------
 
-VOID = 255
-"""Label of pixels that nobody can or will judge."""
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """Something to look at, and the words that stand in for it.
 
-PALETTE = np.array([
-    (172, 212, 246), (163, 38, 8), (208, 197, 158), (110, 93, 162),
-    (251, 193, 228), (24, 74, 48), (247, 245, 12), (174, 125, 76),
-    (15, 41, 200), (250, 124, 41), (98, 17, 64), (82, 155, 151),
-    (224, 226, 218), (93, 107, 61), (196, 141, 195), (70, 63, 53),
-], dtype=np.uint8)
-"""Colours of the classes: sky, building, pole, road, …; (16, 3) uint8."""
-
-_STRIPES = np.array([(40, 40, 40), (215, 215, 215)], dtype=np.uint8)
-
-
-def paint(mask: np.ndarray, palette=PALETTE) -> np.ndarray:
-    """Picture of a mask: a colour per label, VOID in grey stripes.
-
-    Parameters
-    ----------
-    mask : (H, W) bool or integer array
-        Labels from 0; labels past the palette's end start again at its
-        second colour, so that instance ids can be painted too.
-    palette : (N, 3) uint8 array, N >= 2
-        Colour of label 0, 1, ….
-
-    Returns
-    -------
-    (H, W, 3) uint8 array
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `mask` is not such an array.
+    A notebook draws `html`; everything else prints `alt`.
 
     Chapter
     -------
-    01 Images and masks, "A colour for every class".
+    01 Images and masks, "A row of pictures".
     """
-    mask = _labels(mask, "mask")
-    palette = np.asarray(palette, dtype=np.uint8)
-    colour = np.where(mask == 0, 0, (mask - 1) % (len(palette) - 1) + 1)
-    return np.where((mask == VOID)[..., None],
-                    _stripes(mask.shape), palette[colour])
+
+    html: str
+    alt: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.alt
 
 
-def _labels(mask, name):
+def _rgb(image):
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    if image.shape[2:] != (3,) or not image.size:
+        raise ValueError(f"image has shape {image.shape};"
+                         " needed: (H, W) or (H, W, 3), not empty")
+    return np.round(255 * as_float(image)).astype(np.uint8)
+
+
+def _png(picture, width):
+    image = Image.fromarray(picture)
+    image.thumbnail((width, 8 * width), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    image.save(buffer, "png", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _html_figure(picture, alt, title, width, share):
+    crisp = "pixelated" if picture.shape[1] < width else "auto"
+    return (
+        f'<figure style="margin:0;width:min({width}px,{share}%)">'
+        f'<img class="dark-light" alt="{html.escape(alt)}"'
+        ' style="display:block;width:100%;height:auto;margin:0;padding:0;'
+        f'background:none;border-radius:0;image-rendering:{crisp}"'
+        ' src="data:image/png;base64,'
+        f'{_png(picture, min(3 * width // 2, 800))}">'
+        '<figcaption style="margin:2px 0 0;padding:0;font-size:0.85em;'
+        f'text-align:left;color:inherit">{html.escape(title)}'
+        '</figcaption></figure>')
+
+
+def _sizes(pictures, height, column=720, gap=12):
+    aspects = [p.shape[1] / p.shape[0] for p in pictures]
+    room = column - gap * (len(pictures) - 1)
+    height = height or min(max(room / sum(aspects), 110), 320)
+    widths = [min(column, max(24, round(a * height))) for a in aspects]
+    least = 47 if len(pictures) > 1 else 100
+    return [(w, max(least, 97 * w // column)) for w in widths]
+
+
+#: Label of the pixels that nobody can judge; excluded everywhere.
+VOID = 255
+
+#: Colours of labels 0, 1, …; (16, 3) uint8, safe for the colour-blind.
+#: In street scenes: sky, building, pole, road, pavement, tree, sign,
+#: fence, car, pedestrian, cyclist, water, boat, and three more.
+PALETTE = np.array([
+    (182, 213, 237), (170, 38, 8), (240, 230, 185), (102, 61, 125),
+    (152, 123, 156), (19, 110, 86), (244, 201, 21), (174, 142, 112),
+    (50, 75, 202), (251, 149, 93), (145, 79, 117), (44, 180, 208),
+    (246, 247, 242), (116, 131, 48), (151, 166, 173), (75, 70, 51),
+], dtype=np.uint8)
+
+_STRIPES = np.array([(38, 40, 46), (212, 215, 222)], dtype=np.uint8)
+
+
+def _seen(pictures, *colours):
+    n = len(colours)
+    for picture in pictures:
+        hit = True
+        for i, colour in enumerate(colours):
+            here = (picture == colour).all(axis=2)
+            hit = hit & here[:, i:here.shape[1] - n + 1 + i]
+        if hit.any():
+            return True
+    return False
+
+
+def _swatch(name, colour):
+    return ('<span><span style="display:inline-block;width:0.9em;'
+            'height:0.9em;margin-right:0.4em;vertical-align:-0.1em;'
+            f'background:{colour}"></span>{html.escape(name)}</span>')
+
+
+def _html_legend(pictures, entries):
+    listed = [e for e in entries if _seen(pictures, e[1])] or entries
+    spans = [_swatch(name, "rgb({},{},{})".format(*map(int, colour)))
+             for name, colour in listed]
+    if spans and _seen(pictures, *_STRIPES):
+        spans.append(_swatch(
+            "void", "repeating-linear-gradient(135deg,rgb({},{},{}) 0 2px,"
+            "rgb({},{},{}) 2px 4px)".format(*_STRIPES.ravel().tolist())))
+    return ('<div style="display:flex;flex-wrap:wrap;gap:0 16px;'
+            f'font-size:0.85em">{"".join(spans)}</div>' if spans else "")
+
+
+def _one_each(name, given, n):
+    each = [given] if isinstance(given, str) else list(given)
+    if name == "alt" and len(each) == 1 < n:
+        each = [f"{each[0]} ({i + 1} of {n})" for i in range(n)]
+    if not each and name == "titles":
+        return [""] * n
+    if not n or len(each) != n or not all(
+            isinstance(text, str) and text.strip() or name == "titles"
+            for text in each):
+        raise ValueError(f"{name} is {given!r} for {n} pictures;"
+                         " needed: at least one picture, words for each")
+    return each
+
+
+def show(*images: np.ndarray, alt: str | Sequence[str],
+         titles: Sequence[str] = (), classes: Sequence[str] = (),
+         legend: Mapping | None = None, height: int | None = None
+         ) -> Picture:
+    """A row of pictures for a notebook or the book.
+
+    Parameters
+    ----------
+    images : arrays
+        (H, W) uint8, uint16 or float: grey; (H, W) bool: a mask;
+        (H, W, 3): RGB. A label map is painted first, with `paint`.
+    alt : str or sequence of str
+        What is to be seen, for those who cannot see it: one text for
+        the row, or one for each picture.
+    titles : sequence of str
+        A title for each picture, or none.
+    classes : sequence of str
+        Names of the labels 0, 1, …, for the legend.
+    legend : mapping from str to (r, g, b) of 0..255
+        More entries for the legend, such as `ERROR_COLOURS`. Of all
+        entries, those are listed whose colour is in the pictures.
+    height : int
+        In CSS pixels; by default what lets the row fill the page.
+
+    Returns
+    -------
+    Picture
+        Shows itself as the last expression of a cell.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no picture, a picture without alt text, a wrong
+        number of titles, or an array that is no picture.
+
+    Chapter
+    -------
+    01 Images and masks, "A row of pictures".
+    """
+    pictures = [paint(image) if np.asarray(image).dtype == bool
+                else _rgb(image) for image in images]
+    alts = _one_each("alt", alt, len(pictures))
+    titles = _one_each("titles", titles, len(pictures))
+    entries = [*zip(classes, PALETTE), *(legend or {}).items()]
+    figures = "".join(
+        _html_figure(*one, *size) for *one, size
+        in zip(pictures, alts, titles, _sizes(pictures, height)))
+    return Picture(
+        '<div style="display:flex;flex-wrap:wrap;gap:12px;'
+        f'align-items:flex-start">{figures}</div>'
+        + _html_legend(pictures, entries),
+        alt if isinstance(alt, str) else " | ".join(alts))
+
+
+# A label for every pixel
+# -----------------------
+
+def _labels(mask, name="mask"):
     mask = np.asarray(mask)
     if mask.dtype.kind not in "bui":
         raise TypeError(f"{name} has dtype {mask.dtype};"
@@ -143,45 +276,19 @@ def _labels(mask, name):
 
 
 def _stripes(shape):
-    width = max(1, max(shape) // 100)
-    y, x = np.indices(shape)
-    return _STRIPES[(x + y) // width % 2]
+    row, column = np.indices(shape)
+    return _STRIPES[(row + column) // max(1, max(shape) // 100) % 2]
 
 
-def outlines(mask: np.ndarray, width: int = 1) -> np.ndarray:
-    """Pixels within `width` of a pixel with another label; (H, W) bool.
-
-    Neighbours are those in the same row or column. Every region is
-    outlined on its own side of the border.
-
-    Chapter
-    -------
-    01 Images and masks, "A colour for every class".
-    """
-    mask = _labels(mask, "mask")
-    edge = np.zeros(mask.shape, dtype=bool)
-    for m, e in ((mask, edge), (mask.T, edge.T)):
-        differ = m[width:] != m[:-width]
-        e[width:] |= differ
-        e[:-width] |= differ
-    return edge
-
-
-def overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.5,
-            outline: bool = True, palette=PALETTE) -> np.ndarray:
-    """Image tinted with the colours of a mask; label 0 stays as it is.
+def paint(mask: np.ndarray, palette: np.ndarray = PALETTE) -> np.ndarray:
+    """Picture of a mask: a colour for each label, stripes for VOID.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, 3) array
-        As for `as_float`.
     mask : (H, W) bool or integer array
-        As for `paint`.
-    opacity : float
-        Strength of the tint: 0 (none) to 1 (the image is hidden).
-    outline : bool
-        Whether to draw each region's border in its full colour.
-    palette : (N, 3) uint8 array
+        Labels from 0. Past the palette's end, colours start again at
+        the second one, so that instance numbers can be painted too.
+    palette : (N, 3) uint8 array, N >= 2
 
     Returns
     -------
@@ -189,93 +296,44 @@ def overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.5,
 
     Raises
     ------
-    ValueError
-        If the sizes differ, or `opacity` is not within [0, 1].
+    TypeError, ValueError
+        If `mask` is not two-dimensional, whole and non-negative.
+
+    Examples
+    --------
+    >>> paint(np.array([[True]])).tolist() == [[PALETTE[1].tolist()]]
+    True
 
     Chapter
     -------
-    01 Images and masks, "A colour for every class".
+    01 Images and masks, "A label for every pixel".
     """
-    picture = _rgb(image)
-    mask = _labels(mask, "mask")
-    if picture.shape[:2] != mask.shape:
-        raise ValueError(f"mask is {mask.shape}, image is"
-                         f" {picture.shape[:2]}; needed: one size")
-    if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity is {opacity}; needed: 0 to 1")
-    weight = np.full(mask.shape, float(opacity))
-    if outline:
-        weight[outlines(mask, max(1, max(mask.shape) // 300))] = 1
-    weight = np.where(mask == 0, 0, weight)[..., None]
-    mixed = (1 - weight) * picture + weight * paint(mask, palette)
-    return np.round(mixed).astype(np.uint8)
-
-
-def _rgb(image):
-    image = np.round(255 * as_float(image)).astype(np.uint8)
-    if image.ndim == 2:
-        image = np.repeat(image[..., None], 3, axis=2)
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"image has shape {image.shape};"
-                         " needed: (H, W) or (H, W, 3)")
-    return image
-
-
-# Right and wrong
-# ---------------
-
-ERROR_COLOURS = {
-    "ground": (214, 220, 226),
-    "right": (96, 108, 122),
-    "missed": (230, 97, 1),
-    "false alarm": (0, 60, 160),
-    "wrong": (163, 20, 60),
-}
-
-
-def errors(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Picture of where a mask is right and where it is wrong.
-
-    Two classes (no label above 1): thing found, thing missed, false
-    alarm. More classes: right or wrong. VOID in `target` is striped.
-    The colours are those of `ERROR_COLOURS`.
-
-    Parameters
-    ----------
-    pred, target : (H, W) bool or integer arrays
-
-    Returns
-    -------
-    (H, W, 3) uint8 array
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-
-    Chapter
-    -------
-    01 Images and masks, "Right and wrong".
-    """
-    pred, target = _labels(pred, "pred"), _labels(target, "target")
-    if pred.shape != target.shape:
-        raise ValueError(f"pred is {pred.shape}, target is {target.shape};"
-                         " needed: one size")
-    colour = {k: np.uint8(v) for k, v in ERROR_COLOURS.items()}
-    picture = np.where((pred == target)[..., None],
-                       colour["right"], colour["wrong"])
-    known = target != VOID
-    if max(pred.max(where=pred != VOID, initial=0),
-           target.max(where=known, initial=0)) <= 1:
-        picture[(pred == 0) & (target == 0)] = colour["ground"]
-        picture[(pred != 1) & (target == 1)] = colour["missed"]
-        picture[(pred != 0) & (target == 0)] = colour["false alarm"]
-    picture[~known] = _stripes(pred.shape)[~known]
-    return picture
+    mask = _labels(mask)
+    palette = np.asarray(palette, dtype=np.uint8)
+    turn = 1 + (mask - 1) % (len(palette) - 1)
+    colours = palette[np.where(mask == 0, 0, turn)]
+    return np.where((mask == VOID)[..., None],
+                    _stripes(mask.shape), colours)
 
 
 def describe(mask: np.ndarray, classes: Sequence[str]) -> str:
-    """Shares of the classes in a mask, in words: for alt texts.
+    """Shares of the classes in a mask, in words, largest first.
+
+    Parameters
+    ----------
+    mask : (H, W) bool or integer array
+        Labels below `len(classes)`, or VOID.
+    classes : sequence of str
+
+    Returns
+    -------
+    str
+        Fit for an alt text.
+
+    Raises
+    ------
+    ValueError
+        If `mask` is empty or has a label that `classes` does not name.
 
     Examples
     --------
@@ -285,184 +343,188 @@ def describe(mask: np.ndarray, classes: Sequence[str]) -> str:
 
     Chapter
     -------
-    01 Images and masks, "Right and wrong".
+    01 Images and masks, "A label for every pixel".
     """
-    mask = _labels(mask, "mask")
-    count = np.bincount(mask.ravel(), minlength=VOID + 1)
-    names = [*classes, *[None] * (len(count) - len(classes))]
-    names[VOID] = "void"
-    unknown = [i for i in np.flatnonzero(count) if names[i] is None]
-    if unknown or not mask.size:
-        raise ValueError(f"mask has the labels {unknown}, shape"
-                         f" {mask.shape}; needed: pixels, and labels"
-                         f" below {len(classes)} or VOID")
-    order = sorted(np.flatnonzero(count),
-                   key=lambda i: (i == VOID, -count[i]))
-    share = [100 * count[i] / mask.size for i in order]
-    return ", ".join(
-        f"{names[i]} " + (f"{s:.0f} %" if s >= 1 else "under 1 %")
-        for i, s in zip(order, share))
+    mask = _labels(mask)
+    names = dict(enumerate(classes)) | {VOID: "void"}
+    count = dict(zip(*(x.tolist() for x in
+                       np.unique(mask, return_counts=True))))
+    unnamed = [label for label in count if label not in names]
+    if unnamed or not count:
+        raise ValueError(f"mask of shape {mask.shape} has the labels"
+                         f" {unnamed}, which none of {len(classes)} classes"
+                         " names; needed: pixels, each with a class")
+    order = sorted(count, key=lambda k: (k == VOID, -count[k], k))
+    share = {k: 100 * count[k] / mask.size for k in order}
+    return ", ".join(names[k] + (f" {share[k]:.0f} %" if share[k] >= 1
+                                 else " under 1 %") for k in order)
 
 
-# A row of pictures
-# -----------------
+# Both at once
+# ------------
 
-@dataclass(frozen=True, repr=False)
-class Picture:
-    """Something to look at: HTML for the eye, its alt text for the rest.
-
-    Chapter
-    -------
-    01 Images and masks, "A row of pictures".
-    """
-
-    html: str = field()
-    alt: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def __repr__(self) -> str:
-        return self.alt
-
-
-def show(*images: np.ndarray, alt: str | Sequence[str],
-         titles: Sequence[str] = (), classes: Sequence[str] = (),
-         legend: Mapping | None = None,
-         height: int | None = None) -> Picture:
-    """A row of pictures for a notebook or the book.
+def outlines(mask: np.ndarray, width: int = 1) -> np.ndarray:
+    """Pixels at most `width` from another label, in row or column.
 
     Parameters
     ----------
-    images : arrays
-        (H, W) uint8, uint16 or float: grey; (H, W) bool: a mask;
-        (H, W, 3): RGB. Paint label maps with `paint` first.
-    alt : str or sequence of str
-        What is to be seen, for those who cannot see it: one text for
-        the row, or one for each picture.
-    titles : sequence of str
-        A title for each picture, or none.
-    classes : sequence of str
-        Names of the labels 0, 1, …, for the legend.
-    legend : mapping from str to (r, g, b), 0..255
-        Further entries of the legend, such as `ERROR_COLOURS`. The
-        legend lists the colours that occur in the pictures.
-    height : int, optional
-        In CSS pixels; by default as large as the page's column takes.
+    mask : (H, W) bool or integer array
+    width : int
+        In pixels, at least 1; counted on each side of a border.
 
     Returns
     -------
-    Picture
-        Displays itself as the last expression of a cell.
+    (H, W) bool array
 
-    Raises
-    ------
-    ValueError
-        If there is no picture or no alt text, or the numbers of
-        pictures, titles and alt texts differ.
+    Examples
+    --------
+    >>> outlines(np.array([[0, 0, 0, 7, 7]])).astype(int)
+    array([[0, 0, 1, 1, 0]])
 
     Chapter
     -------
-    01 Images and masks, "A row of pictures".
+    01 Images and masks, "Both at once".
     """
-    pictures = [paint(image) if np.asarray(image).dtype == bool
-                else _rgb(image) for image in images]
-    n = len(pictures)
-    alts = [alt] if isinstance(alt, str) else list(alt)
-    if not n or not all(isinstance(a, str) and a.strip() for a in alts):
-        raise ValueError(f"alt is {alt!r} for {n} pictures; needed: a"
-                         " picture, and words that say what it shows")
-    if len(alts) not in (1, n) or len(titles) not in (0, n):
-        raise ValueError(f"{n} pictures, {len(titles)} titles and"
-                         f" {len(alts)} alt texts; needed: one for each")
-    entries = dict(zip(classes, PALETTE)) | dict(legend or {})
-    figures = [
-        _html_figure(*args) for args in zip(
-            pictures, alts if len(alts) == n else
-            [f"{alts[0]} ({i + 1} of {n})" for i in range(n)],
-            titles or [""] * n, _widths(pictures, height))]
-    return Picture(_ROW.format("".join(figures))
-                   + _html_legend(pictures, entries), " | ".join(alts))
+    mask = _labels(mask)
+    edge = np.zeros(mask.shape, dtype=bool)
+    for m, e in (mask, edge), (mask.T, edge.T):
+        differ = m[width:] != m[:-width]
+        e[width:] |= differ
+        e[:-width] |= differ
+    return edge
 
 
-_ROW = ('<div style="display:flex;flex-wrap:wrap;gap:12px;'
-        'align-items:flex-start">{}</div>')
+def overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.5,
+            outline: bool = True, palette: np.ndarray = PALETTE
+            ) -> np.ndarray:
+    """Image under the colours of a mask; label 0 stays as it is.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3) array
+        As for `as_float`.
+    mask : (H, W) bool or integer array
+        As for `paint`.
+    opacity : float
+        Of the colours: from 0 (none) to 1 (they hide the image).
+    outline : bool
+        Whether the rim of each region has its full colour.
+    palette : (N, 3) uint8 array, N >= 2
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the sizes differ, `opacity` is not within [0, 1], or one of
+        the arrays is not as said.
+
+    Chapter
+    -------
+    01 Images and masks, "Both at once".
+    """
+    picture, mask = _rgb(image), _labels(mask)
+    if picture.shape[:2] != mask.shape or not 0 <= opacity <= 1:
+        raise ValueError(
+            f"mask is {mask.shape}, image {picture.shape[:2]}, opacity"
+            f" {opacity}; needed: one size, opacity from 0 to 1")
+    weight = np.where(mask == 0, 0.0, opacity)
+    if outline:
+        rim = outlines(mask, max(1, max(mask.shape) // 300))
+        weight[rim & (mask != 0)] = 1
+    mixed = picture + weight[..., None] * (
+        paint(mask, palette).astype(float) - picture)
+    return np.round(mixed).astype(np.uint8)
 
 
-def _widths(pictures, height, column=720, gap=12):
-    aspects = [p.shape[1] / p.shape[0] for p in pictures]
-    if height is None:
-        room = column - gap * (len(pictures) - 1)
-        height = min(max(room / sum(aspects), 120), 320)
-    return [min(column, max(24, round(a * height))) for a in aspects]
+# Right and wrong
+# ---------------
+
+#: Legend of `errors`: name to (r, g, b), each 0..255.
+ERROR_COLOURS = {
+    "right": (120, 128, 138),
+    "ground": (222, 226, 230),
+    "missed": (230, 97, 1),
+    "false alarm": (25, 60, 160),
+    "wrong": (170, 20, 60),
+}
 
 
-def _html_figure(picture, alt, title, width):
-    h, w = picture.shape[:2]
-    image = Image.fromarray(picture)
-    small = min(w, 2 * width, 800)
-    if small < w:
-        image = image.resize((small, max(1, round(h * small / w))),
-                             Image.Resampling.BOX)
-    buffer = io.BytesIO()
-    image.save(buffer, "png", optimize=True)
-    crisp = "pixelated" if w < width else "auto"
-    return (
-        f'<figure style="margin:0;width:{width}px;max-width:100%">'
-        f'<img class="dark-light" alt="{html.escape(alt)}"'
-        ' style="display:block;width:100%;height:auto;margin:0;'
-        f'padding:0;background:none;image-rendering:{crisp}"'
-        ' src="data:image/png;base64,'
-        f'{base64.b64encode(buffer.getvalue()).decode()}">'
-        '<figcaption style="margin:0;font-size:0.85em">'
-        f'{html.escape(title)}</figcaption></figure>')
+def errors(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Picture of where a mask is right, and how it is wrong.
 
+    Parameters
+    ----------
+    pred, target : (H, W) bool or integer arrays
+        With no label above 1: right, ground (rightly 0), missed, false
+        alarm. With more classes: right, wrong. Where `target` is VOID:
+        stripes; VOID in `pred` alone is a mistake.
 
-def _html_legend(pictures, entries):
-    def seen(colour):
-        return any((p == colour).all(axis=2).any() for p in pictures)
-    swatches = [(name, "rgb({},{},{})".format(*map(int, colour)))
-                for name, colour in entries.items() if seen(colour)]
-    if swatches and all(map(seen, _STRIPES)):
-        swatches.append(("void", "repeating-linear-gradient(135deg,"
-                         "#282828 0 2px,#d7d7d7 2px 4px)"))
-    spans = "".join(
-        '<span><span style="display:inline-block;width:0.9em;height:0.9em;'
-        f'margin-right:0.4em;vertical-align:-0.1em;background:{colour}">'
-        f'</span>{html.escape(name)}</span>' for name, colour in swatches)
-    return ('<div style="display:flex;flex-wrap:wrap;gap:0 16px;'
-            f'font-size:0.85em">{spans}</div>' if spans else "")
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        In the colours of `ERROR_COLOURS`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shapes differ, or one of the arrays is not as said.
+
+    Chapter
+    -------
+    01 Images and masks, "Right and wrong".
+    """
+    pred, target = _labels(pred, "pred"), _labels(target, "target")
+    if pred.shape != target.shape:
+        raise ValueError(f"pred is {pred.shape}, target {target.shape};"
+                         " needed: one shape")
+    name = np.where(pred == target, "right", "wrong").astype(object)
+    if np.isin(pred, (0, 1, VOID)).all() and (
+            np.isin(target, (0, 1, VOID)).all()):
+        name[(target == 1) & (pred != 1)] = "missed"
+        name[(target == 0) & (pred != 0)] = "false alarm"
+        name[(target == 0) & (pred == 0)] = "ground"
+    picture = np.where((target == VOID)[..., None],
+                       _stripes(target.shape), np.uint8(0))
+    for key, colour in ERROR_COLOURS.items():
+        picture[(name == key) & (target != VOID)] = colour
+    return picture
 
 
 # Plots
 # -----
 
+#: Matplotlib settings of the course, for `plt.rc_context(STYLE)`.
 STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.prop_cycle": "cycler('color', ['#0072B2', '#D55E00', '#009E73',"
                        " '#CC79A7', '#E69F00', '#56B4E9'])",
-    "figure.figsize": (6.4, 3.2),
-    "font.size": 10,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.figsize": (5.4, 2.8),
     "legend.frameon": False,
+    "lines.linewidth": 2,
 }
 
 
 def figure(fig, alt: str) -> Picture:
-    """A Matplotlib figure as a drawing that takes the page's colours.
+    """A Matplotlib figure as a drawing in the colours of the page.
 
-    What is drawn in black (as axes and text are) takes the colour of
-    the page's text, and the ground is transparent. Closes `fig`.
+    What is black, as text and axes are, takes the page's text colour;
+    the ground is transparent.
 
     Parameters
     ----------
     fig : matplotlib.figure.Figure
+        Is closed.
     alt : str
         What is to be seen.
 
     Returns
     -------
     Picture
+        Shows itself as the last expression of a cell.
 
     Raises
     ------
@@ -474,9 +536,7 @@ def figure(fig, alt: str) -> Picture:
     01 Images and masks, "Plots".
     """
     import matplotlib.pyplot as plt
-    if not isinstance(alt, str) or not alt.strip():
-        raise ValueError(f"alt is {alt!r}; needed: words that say what"
-                         " the figure shows")
+    [alt] = _one_each("alt", alt, 1)
     stream = io.StringIO()
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):
         fig.savefig(stream, format="svg", transparent=True,
@@ -487,7 +547,7 @@ def figure(fig, alt: str) -> Picture:
 
 def _inline(svg, alt):
     svg = svg[svg.index("<svg"):]
-    svg = re.sub(r"\s*<(metadata|style).*?</\1>", "", svg, flags=re.S)
+    svg = re.sub(r"<(metadata|style).*?</\1>", "", svg, flags=re.S)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = svg.replace("#000000", "currentColor")
     return svg.replace(
