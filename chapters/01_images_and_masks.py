@@ -594,7 +594,7 @@ show(np.stack(list(eyes.values())), height=110, alt="Three rows of"
 # %%
 def differences(colours):
     lab = color.rgb2lab(colours)
-    return color.deltaE_ciede2000(lab[:, None], lab)
+    return color.deltaE_ciede2000(lab[:, None], lab[None])
 
 i, j = np.triu_indices(len(PALETTE), 1)
 for name, colours in eyes.items():
