@@ -199,8 +199,16 @@ def test_manners_find_a_long_and_wide_cell(tmp_path):
                          "\n".join(f"x{i} = {i}" for i in range(16)),
                          "y = " + "1 + " * 20 + "1", place=9)
     faults = house.manners(course.read_chapter(path))
-    assert len(faults) == 2
+    assert len(faults) == 3
     assert "a cell of 16 lines" in faults[0] and "columns" in faults[1]
+
+
+def test_saving_in_jupyterlab_would_leave_no_noise(tmp_path):
+    path = write_chapter(tmp_path, "A9_planted", "x = 1", place=9)
+    [fault] = house.manners(course.read_chapter(path))
+    assert "another form" in fault
+    path.write_text(house.saved_form(path))
+    assert house.manners(course.read_chapter(path)) == []
 
 
 def test_docstrings_and_comments_are_not_counted(tmp_path):

@@ -19,6 +19,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import course
@@ -34,11 +35,17 @@ from nbgrader.converters import (Autograde, GenerateAssignment,
                                  GenerateFeedback)
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import ClearHiddenTests, GetGrades
-from nbgrader.utils import capture_log, setenv
+from nbgrader.utils import capture_log
 from traitlets.config import Config
 
 COLUMNS = ("assignment", "student", "tests", "tests_max", "by_hand",
            "by_hand_max", "waits_for_hand")
+
+QUIET = ["--log-level=ERROR"]
+
+# nbgrader starts `alembic` by its name; it lies beside this Python.
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 # The source
@@ -73,6 +80,7 @@ def source_notebook(source: Chapter) -> NotebookNode:
             cell.metadata.nbgrader = complete(short, cell.cell_type)
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(notebook, timeout=600, kernel_name="python3",
+                                extra_arguments=QUIET,
                                 resources={"metadata": {"path": folder}})
         try:
             client.execute(env=notebooks.kernel_environment(
@@ -137,7 +145,7 @@ def reject_leaks(path: Path, lines: list[str]):
     leaked = [line for line in lines if line in text]
     if leaked:
         path.unlink()
-        raise ChapterError(f"{path.name} was withheld, for it shows"
+        raise ChapterError(f"{path} was withheld, for it shows"
                            f" {leaked[0]!r}")
 
 
@@ -195,6 +203,7 @@ def configuration(folder: Path) -> Config:
     c.ClearSolutions.text_stub = "*Your answer.*"
     c.OverwriteCells.add_missing_cells = True
     c.Execute.timeout = 60
+    c.Execute.extra_arguments = QUIET
     c.GenerateFeedback.preprocessors = [GetGrades, HideTests,
                                         CSSHTMLHeaderPreprocessor]
     return c
@@ -207,12 +216,14 @@ def nbgrader(step: type, folder: Path, name: str, student: str = "."):
     directory.assignment_id, directory.student_id = name, student
     app = step(coursedir=directory, config=settings)
     app.force = True
-    scripts = str(Path(sys.executable).parent)      # it calls alembic
-    with setenv(PATH=os.pathsep.join([scripts, os.environ["PATH"]])):
+    with warnings.catch_warnings():         # its own, about its database
+        warnings.simplefilter("ignore")
         result = capture_log(app)
     if not result["success"]:
-        reason = (result.get("log") or result.get("error") or "").strip()
-        raise ChapterError(f"{name}, {student}: nbgrader says\n{reason}")
+        log = result.get("log") or result["error"]
+        raised = re.findall(r"^ *[\w.]+(?:Error|Exception): .*", log, re.M)
+        raise ChapterError(f"{name}, {student}:"
+                           f" {raised[-1].strip() if raised else log}")
 
 
 def prepare(source: Chapter, folder: Path) -> Path:
@@ -301,7 +312,7 @@ def grade(sources: list[Chapter], folder: Path, again: bool = True) -> int:
                 write_feedback(source, folder, student)
             except ChapterError as error:
                 failed += 1
-                print(f"{source.name}, {student}: {error}", file=sys.stderr)
+                print(error, file=sys.stderr)
     write_scores(folder)
     print(f"{sum(map(len, work.values()))} submission(s), {failed} failed;"
           f" see {folder / 'scores.csv'} and {folder / 'feedback'}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -171,6 +172,17 @@ def counted_lines(cell: course.Cell, path: Path) -> int:
                and not line.lstrip().startswith("#"))
 
 
+def saved_form(path: Path) -> str:
+    """A chapter as JupyterLab would save it, by the rules of jupytext.toml."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jupytext", "--quiet", "--to", "py:percent",
+         "--output", "-", str(path)], cwd=course.ROOT, check=True,
+        capture_output=True, text=True, encoding="utf-8")
+    return re.sub(r"(?m)^#     display_name: .*$",
+                  "#     display_name: Python 3 (ipykernel)",
+                  done.stdout, count=1)
+
+
 def manners(chapter: Chapter) -> list[str]:
     """Length and width of cells, header, and how the chapter ends."""
     faults = []
@@ -196,13 +208,22 @@ def manners(chapter: Chapter) -> list[str]:
         if not 3 <= text.count("```{exercise}") <= 6:
             faults.append(f"{text.count('```{exercise}')} exercises;"
                           " three to six are wanted")
+    if saved_form(chapter.path) != chapter.path.read_text(encoding="utf-8"):
+        faults.append("JupyterLab would save it in another form: run"
+                      " `python book/tools/house.py --tidy`")
     return [f"{chapter.path.name}: {fault}" for fault in faults]
 
 
 def run(arguments=None) -> int:
-    argparse.ArgumentParser(
-        description=__doc__.split("\n")[0]).parse_args(arguments)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tidy", action="store_true", help="first write the"
+                        " chapters in the form that JupyterLab saves")
+    options = parser.parse_args(arguments)
     chapters = course.all_chapters()
+    if options.tidy:
+        for chapter in chapters:
+            chapter.path.write_text(saved_form(chapter.path),
+                                    encoding="utf-8", newline="\n")
     faults = one_source() + forward_only() + no_outputs()
     for chapter in chapters:
         faults += manners(chapter)
