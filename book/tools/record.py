@@ -26,6 +26,7 @@ def run(arguments=None) -> int:
         if not records:
             path.unlink(missing_ok=True)
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
             print(f"{chapter.path.name} -> tests/recorded/{path.name}")
     return 0
