@@ -35,7 +35,7 @@ __all__ = [
 
 @njit(cache=True, nogil=True)
 def _count(pred, target, ignore, counts):
-    """Add all pixels to `counts`; position of the first bad one, or -1."""
+    """Count into `counts`; where the first bad label is, or -1."""
     classes = counts.shape[0]
     for i in range(target.size):
         t, p = target[i], pred[i]
@@ -51,30 +51,33 @@ def _count(pred, target, ignore, counts):
 # -----------------
 
 def _is_tensor(labels):
-    torch = sys.modules.get("torch")    # not loaded: nobody has a tensor
+    torch = sys.modules.get("torch")    # None: nobody has a tensor
     return torch is not None and isinstance(labels, torch.Tensor)
 
 
 def _numpy(labels):
-    return labels.cpu().numpy() if _is_tensor(labels) else np.asarray(labels)
+    if _is_tensor(labels):
+        return labels.cpu().numpy()
+    return np.asarray(labels)
 
 
 def _flat(labels):
-    """One row of uint8 or int64: two kinds of machine code are enough."""
+    """One row of uint8 or int64: two kinds of loops are enough."""
     labels = _numpy(labels)
-    kind = np.uint8 if labels.dtype.str[1:] in ("b1", "u1") else np.int64
+    small = labels.dtype in (np.uint8, bool)
+    kind = np.uint8 if small else np.int64
     return np.ascontiguousarray(labels, dtype=kind).reshape(-1)
 
 
 def _pair(pred, target):
-    """Both as integer arrays or tensors of one shape, or a clear error."""
+    """Both as integer arrays or tensors of one shape."""
     pred, target = (x if _is_tensor(x) else np.asarray(x)
                     for x in (pred, target))
     for name, labels in (("pred", pred), ("target", target)):
         dtype = str(labels.dtype).removeprefix("torch.")
         if not dtype.startswith(("bool", "int", "uint")):
-            raise TypeError(f"{name} holds {dtype}; needed: integer labels"
-                            " (of logits, take the argmax first)")
+            raise TypeError(f"{name} holds {dtype}; needed: integer"
+                            " labels (of logits, take the argmax)")
     if tuple(pred.shape) != tuple(target.shape):
         raise ValueError(f"pred is {tuple(pred.shape)}, target is"
                          f" {tuple(target.shape)}; needed: one shape")
@@ -82,7 +85,8 @@ def _pair(pred, target):
 
 
 def _check_classes(num_classes, ignore_index):
-    if not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
+    whole = isinstance(num_classes, (int, np.integer))
+    if not whole or num_classes < 1:
         raise ValueError(f"num_classes is {num_classes!r};"
                          " needed: an integer of at least 1")
     if ignore_index == VOID < num_classes:
@@ -104,7 +108,7 @@ def _no_class(pred, target, pixel, classes):
 # -------------
 
 def _count_on_gpu(pred, target, num_classes, ignore_index):
-    """Flat counts; then a bin for VOID, and one for labels of no class."""
+    """Flat counts, a bin for VOID, one for labels of no class."""
     k, pred, target = num_classes, pred.long(), target.long()
     lowest, highest = pred.minimum(target), pred.maximum(target)
     bins = ((target * k + pred)
@@ -211,7 +215,7 @@ def pixel_accuracy(cm) -> float:
 
 
 def _sizes(cm):
-    """Pixels of each class: in both, in the target, in the prediction."""
+    """Pixels of each class: in both, in target, in prediction."""
     cm = _numpy(cm)
     if cm.ndim != 2 or cm.shape[0] != cm.shape[1]:
         raise ValueError(f"cm is {cm.shape}; needed: (K, K) counts")
@@ -310,7 +314,7 @@ def dice(cm) -> np.ndarray:
 # -------------------------------------
 
 def _pictures(pred, target):
-    """Pairs of pictures (H, W), out of one pair or a batch (N, H, W)."""
+    """Pairs of pictures (H, W), from one pair or a batch."""
     pred, target = _pair(pred, target)
     if pred.ndim not in (2, 3):
         raise ValueError(f"pred is {tuple(pred.shape)};"
@@ -319,22 +323,27 @@ def _pictures(pred, target):
 
 
 def _tally(pred, target, k, ignore_index):
-    """Confusion matrix, and how many labels were bad; waits for no GPU."""
+    """Confusion matrix and number of bad labels; waits for no GPU."""
     if not _on_gpu(pred, target):
         return confusion_matrix(pred, target, k, ignore_index), 0
     counts = _count_on_gpu(pred, target, k, ignore_index)
     return counts[:-2].reshape(k, k), counts[-1]
 
 
-def _scores(classes, cm, images):
+def _scores(meter):
     """What `SegmentationMeter.compute` returns."""
-    per_image = [_mean(_iou(*map(_numpy, sizes))) for sizes in images]
+    classes, cm = meter.classes, meter.confusion
+    if meter._bad:
+        raise ValueError(f"{int(meter._bad)} pixels hold labels that are"
+                         f" no class; needed: 0 to {len(classes) - 1}")
+    per_image = [_mean(_iou(*map(_numpy, sizes)))
+                 for sizes in meter._images]
     return {"pixel_accuracy": pixel_accuracy(cm),
             "mean_iou": mean_iou(cm),
             "mean_iou_per_image": _mean(per_image),
             "iou": dict(zip(classes, iou(cm).tolist())),
             "dice": dict(zip(classes, dice(cm).tolist())),
-            "images": len(images)}
+            "images": len(per_image)}
 
 
 class SegmentationMeter:
@@ -369,7 +378,7 @@ class SegmentationMeter:
         self.classes = tuple(range(classes) if number else classes)
         _check_classes(len(self.classes), ignore_index)
         self._ignore, self._images, self._bad = ignore_index, [], 0
-        self.confusion = np.zeros((len(self.classes),) * 2, np.int64)
+        self.confusion = np.zeros([len(self.classes)] * 2, np.int64)
 
     def update(self, pred, target):
         """Add a picture (H, W) or a batch (N, H, W) of labels.
@@ -400,17 +409,14 @@ class SegmentationMeter:
         ValueError
             If a label on a GPU was outside the classes.
         """
-        if self._bad:
-            raise ValueError(f"{int(self._bad)} pixels hold labels outside"
-                             f" 0 to {len(self.classes) - 1}")
-        return _scores(self.classes, self.confusion, self._images)
+        return _scores(self)
 
 
 # What happens along the border?
 # ------------------------------
 
 def _border(region, known):
-    """Pixels of a region beside one outside it, where both are known."""
+    """Pixels of a region beside one outside it, both known."""
     border = np.zeros_like(region)
     for r, k, b in ((region, known, border),
                     (region.T, known.T, border.T)):
@@ -497,14 +503,14 @@ def boundary_f1(pred, target, tolerance=2, classes=None,
 # --------------------
 
 def _overlaps(pred, target, void):
-    """Who meets whom: (target id, pred id, pixels); VOID is target -1."""
+    """Who meets whom: (target, pred, pixels); VOID is target -1."""
     pred, target = (_numpy(ids) for ids in _pair(pred, target))
     void = (np.zeros(target.shape, bool) if void is None
             else _numpy(void))
     lowest = min(pred.min(initial=0), target.min(initial=0))
     if void.dtype != bool or void.shape != target.shape or lowest < 0:
-        raise ValueError(f"void is {void.dtype} {void.shape}, the lowest"
-                         f" label {lowest}; needed: bool"
+        raise ValueError(f"void is {void.dtype} {void.shape}, the"
+                         f" lowest label {lowest}; needed: bool"
                          f" {target.shape}, labels of at least 0")
     rows = np.where(void, 0, target.astype(np.int64) + 1).ravel()
     columns = pred.astype(np.int64).ravel()
