@@ -1,0 +1,99 @@
+"""Global against local thresholds: a printed page, and real documents."""
+import time
+
+import numpy as np
+
+from seglib import thresholding
+from seglib.datasets import Documents
+from seglib.metrics import confusion_matrix, dice
+
+QUESTION = ("What does a threshold of its own for every pixel bring, on a"
+            " page that we light ourselves and on old documents?")
+SEEDS = [0, 1, 2, 3, 4]
+
+# Every method gives what is dark in an image; the last one sees the truth.
+METHODS = {
+    "Otsu": lambda image, ink: image <= thresholding.otsu(image),
+    "Li": lambda image, ink: image <= thresholding.li(image),
+    "triangle": lambda image, ink: image <= thresholding.triangle(image),
+    "Niblack": lambda image, ink: image <= thresholding.niblack(image, 25),
+    "Sauvola": lambda image, ink: image <= thresholding.sauvola(image, 25),
+    "best single number": lambda image, ink:
+        image <= thresholding.best_threshold(image, ink),
+}
+WINDOWS, KS = (15, 25, 51, 101), (0.05, 0.1, 0.2, 0.3, 0.5)
+
+
+def f_measure(found, ink) -> float:
+    return float(dice(confusion_matrix(found, ink, 2))[1])
+
+
+def over_seeds(values) -> tuple[float, float, float, str]:
+    return (float(np.mean(values)), min(values), max(values),
+            f"min–max over {len(values)} seeds")
+
+
+def over_images(values) -> tuple[float, float, float, str]:
+    """Mean, and the band of means that other draws of images would give."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(values, (10_000, len(values))).mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return (float(np.mean(values)), float(low), float(high),
+            "95 % bootstrap over images")
+
+
+def row(method, dataset, split, values, summary) -> dict:
+    value, low, high, band = summary(values)
+    return {"method": method, "dataset": dataset, "split": split,
+            "n": len(values), "metric": "F-measure", "value": value,
+            "low": low, "high": high, "band": band}
+
+
+def printed_pages() -> list[dict]:
+    rows = []
+    for gradient in (0.0, 0.9):
+        pages = [thresholding.printed_page(gradient, seed=seed)
+                 for seed in SEEDS]
+        rows += [row(name, "printed page", f"light falls {gradient:.0%}"
+                     .replace("%", " %"),
+                     [f_measure(find(*page), page[1]) for page in pages],
+                     over_seeds) for name, find in METHODS.items()]
+    return rows
+
+
+def grid(image, ink) -> np.ndarray:
+    """F-measure of Sauvola for all windows and ks."""
+    return np.array([[f_measure(image <= thresholding.sauvola(image, w, k),
+                                ink) for k in KS] for w in WINDOWS])
+
+
+def documents() -> tuple[list[dict], list[dict]]:
+    pages = [(sample.image, sample.mask == 1) for sample in Documents()]
+    rows, ladder, scores = [], [], {}
+    for name, find in METHODS.items():
+        start = time.perf_counter()
+        found = [find(*page) for page in pages]
+        seconds = (time.perf_counter() - start) / len(pages)
+        scores[name] = [f_measure(f, ink)
+                        for f, (_, ink) in zip(found, pages)]
+        rows.append(row(name, "documents", "all", scores[name], over_images))
+        if name in ("Otsu", "Sauvola"):
+            ladder.append({"rung": name, "seconds_per_image": seconds}
+                          | {key: rows[-1][key] for key in
+                             ("dataset", "metric", "value", "low", "high")})
+    gains = np.subtract(scores["Sauvola"], scores["Otsu"])
+    rows.append(row("Sauvola - Otsu", "documents", "all", gains,
+                    over_images))
+    tables = [grid(*page) for page in pages]
+    best = np.mean(tables[0::2], axis=0)        # every other page to tune
+    window, k = np.unravel_index(best.argmax(), best.shape)
+    scores["Sauvola tuned"] = [float(t[window, k]) for t in tables]
+    rows += [row(name, "documents", "other half", scores[name][1::2],
+                 over_images)
+             for name in ("Otsu", "Sauvola", "Sauvola tuned")]
+    return rows, ladder
+
+
+def measure() -> dict:
+    rows, ladder = documents()
+    return {"rows": printed_pages() + rows, "ladder": ladder, "seeds": SEEDS}
