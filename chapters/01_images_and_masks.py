@@ -177,23 +177,25 @@ def _png(picture, width):
 # %% tags=["export"]
 def _html_figure(picture, alt, title, width, share):
     crisp = "pixelated" if picture.shape[1] < width else "auto"
+    least = f"max(min({width}px,{share}%),min({width}px,130px))"
+    most = f"min({width}px,{max(share, 47)}%)"
     return (
-        f'<figure style="margin:0;width:min({width}px,{share}%)">'
-        f'<img class="dark-light" alt="{html.escape(alt)}"'
-        ' style="display:block;width:100%;height:auto;margin:0;padding:0;'
-        f'background:none;border-radius:0;image-rendering:{crisp}"'
-        ' src="data:image/png;base64,'
-        f'{_png(picture, min(3 * width // 2, 800))}">'
+        f'<figure style="flex:{width} 1 {least};max-width:{most};'
+        'margin:0;padding:0">'
+        f'<img class="dark-light" alt="{html.escape(alt)}" style="display:'
+        'block;width:100%;height:auto;margin:0;padding:0;background:none;'
+        f'border-radius:0;image-rendering:{crisp}" src="data:image/png;'
+        f'base64,{_png(picture, min(3 * width // 2, 800))}">'
         '<figcaption style="margin:2px 0 0;padding:0;font-size:0.85em;'
-        f'text-align:left;color:inherit">{html.escape(title)}'
-        '</figcaption></figure>')
+        'font-weight:inherit;text-align:left;color:inherit">'
+        f'{html.escape(title)}</figcaption></figure>')
 
 # %% [markdown]
-# How large? The pictures of a row get one height, the largest at which
-# they fit side by side into a column of 720 pixels: widths
-# $w_i = a_i h$ with the aspect ratios $a_i$, so
-# $h = \text{room} / \sum_i a_i$, within reason. On a phone two of them
-# fit in a row: each may take its share of the column, and at least 47 %.
+# How large? The pictures of a row get one height $h$, the largest at
+# which they fit side by side into a column of 720 pixels: with aspect
+# ratios $a_i$ the widths are $a_i h$, so $h = \text{room} / \sum_i a_i$,
+# within reason. In a narrower column each shrinks with its share of it,
+# down to 130 pixels; then, as on a phone, the row wraps.
 
 # %% tags=["export"]
 def _sizes(pictures, height, column=720, gap=12):
@@ -201,8 +203,8 @@ def _sizes(pictures, height, column=720, gap=12):
     room = column - gap * (len(pictures) - 1)
     height = height or min(max(room / sum(aspects), 110), 320)
     widths = [min(column, max(24, round(a * height))) for a in aspects]
-    least = 47 if len(pictures) > 1 else 100
-    return [(w, max(least, 97 * w // column)) for w in widths]
+    return [(w, 100 if len(pictures) == 1 else 97 * w // column)
+            for w in widths]
 
 # %% [markdown]
 # Later pictures will show classes, each in a colour of its own. There
@@ -382,7 +384,7 @@ show(machine, luma, hue, (a + 128) / 255,
      alt=["a red motorcycle in a cluttered garage",
           "luma: tank and mudguard as dark as the engine around them",
           "hue: most is black, but the tank is torn into black and white",
-          "a*: tank, mudguards and a box on the shelf glow, all else is grey"])
+          "a*: tank, mudguards and a box on the shelf glow"])
 
 # %% [markdown]
 # - **Luma** is one number for how bright a pixel looks,
@@ -493,13 +495,13 @@ def paint(mask: np.ndarray, palette: np.ndarray = PALETTE) -> np.ndarray:
                     _stripes(mask.shape), colours)
 
 # %%
-tiny = np.array([[0, 0, 0, 1, 1], [0, 0, 1, 1, 255], [0, 3, 3, 3, 255],
-                 [3, 3, 3, 3, 3]], dtype=np.uint8)
+tiny = np.array([[0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 255, 255],
+                 [0, 3, 3, 3, 3, 255, 255], [3, 3, 3, 3, 3, 3, 3]])
 assert (paint(tiny)[tiny == 3] == PALETTE[3]).all()
 
 show(paint(tiny), classes=["sky", "building", "pole", "road"],
-     height=140, alt="A mask of 4 by 5 pixels: sky upper left, building"
-     " right, road below, two void pixels striped at the right edge")
+     height=140, alt="A mask of 4 by 7 pixels: sky upper left, building"
+     " upper right, road below, four void pixels at the right edge")
 
 # %% [markdown]
 # The words above were typed by hand, and words typed by hand go stale
@@ -533,17 +535,18 @@ def describe(mask: np.ndarray, classes: Sequence[str]) -> str:
     """
     mask = _labels(mask)
     names = dict(enumerate(classes)) | {VOID: "void"}
-    count = dict(zip(*(x.tolist() for x in
-                       np.unique(mask, return_counts=True))))
-    unnamed = [label for label in count if label not in names]
-    if unnamed or not count:
+    labels, counts = np.unique(mask, return_counts=True)
+    unnamed = [k for k in labels.tolist() if k not in names]
+    if unnamed or not mask.size:
         raise ValueError(f"mask of shape {mask.shape} has the labels"
                          f" {unnamed}, which none of {len(classes)} classes"
                          " names; needed: pixels, each with a class")
-    order = sorted(count, key=lambda k: (k == VOID, -count[k], k))
-    share = {k: 100 * count[k] / mask.size for k in order}
-    return ", ".join(names[k] + (f" {share[k]:.0f} %" if share[k] >= 1
-                                 else " under 1 %") for k in order)
+    words = []
+    for k in np.lexsort((-counts, labels == VOID)):
+        share = 100 * counts[k] / mask.size
+        words.append(names[labels[k]] + (f" {share:.0f} %" if share >= 1
+                                         else " under 1 %"))
+    return ", ".join(words)
 
 # %%
 describe(tiny, ["sky", "building", "pole", "road"])
@@ -588,8 +591,8 @@ show(np.stack(list(eyes.values())), height=110, alt="Three rows of"
 # %% [markdown]
 # Reds and greens are gone below, and yet neighbours stay apart, because
 # they also differ in lightness. How far apart? Lab knows distances, and
-# CIEDE2000 {cite}`sharma2005` is its refined ruler: $\Delta E = 1$ is
-# about what one can just tell apart with both colours side by side.
+# CIEDE2000 {cite}`sharma2005` is its refined ruler, on which $\Delta E = 1$
+# is about what one can just tell apart, side by side.
 
 # %%
 def differences(colours):
@@ -726,7 +729,7 @@ describe(semantic, classes)
 
 # %%
 panoptic = 1000 * semantic + instances
-shade = 0.55 + 0.45 * (instances % 4)[..., None] / 3
+shade = 1 - 0.18 * (instances % 4)[..., None]
 
 # %%
 show(coins, paint(semantic), paint(instances),
@@ -747,9 +750,11 @@ show(coins, paint(semantic), paint(instances),
 # %% tags=["nbval-check-output"]
 from scipy import ndimage
 
-for grown in (0, 4, 8):
-    blobs = ndimage.grey_dilation(semantic, size=1 + 2 * grown) > 0
-    print(grown, ndimage.label(blobs)[1])
+def blobs(grown):
+    size = 1 + 2 * grown
+    return ndimage.label(ndimage.grey_dilation(semantic, size))[1]
+
+print([blobs(grown) for grown in (0, 4, 8)])
 
 # %% [markdown]
 # Grow each coin by four pixels and some merge; by eight, more than half
@@ -830,8 +835,8 @@ show(coins, overlay(coins, bright), errors(bright, coin),
 
 # %% [markdown]
 # One look says what no single score would: the false alarms are *one*
-# patch, upper left, where the light falls on the cloth; the misses are
-# everywhere, in the coins' shadows.
+# patch, upper left, where the light falls on the cloth; what is missed
+# lies inside the coins, most of it below, where the light does not reach.
 #
 # ## Plots
 #

@@ -123,16 +123,18 @@ def _png(picture, width):
 
 def _html_figure(picture, alt, title, width, share):
     crisp = "pixelated" if picture.shape[1] < width else "auto"
+    least = f"max(min({width}px,{share}%),min({width}px,130px))"
+    most = f"min({width}px,{max(share, 47)}%)"
     return (
-        f'<figure style="margin:0;width:min({width}px,{share}%)">'
-        f'<img class="dark-light" alt="{html.escape(alt)}"'
-        ' style="display:block;width:100%;height:auto;margin:0;padding:0;'
-        f'background:none;border-radius:0;image-rendering:{crisp}"'
-        ' src="data:image/png;base64,'
-        f'{_png(picture, min(3 * width // 2, 800))}">'
+        f'<figure style="flex:{width} 1 {least};max-width:{most};'
+        'margin:0;padding:0">'
+        f'<img class="dark-light" alt="{html.escape(alt)}" style="display:'
+        'block;width:100%;height:auto;margin:0;padding:0;background:none;'
+        f'border-radius:0;image-rendering:{crisp}" src="data:image/png;'
+        f'base64,{_png(picture, min(3 * width // 2, 800))}">'
         '<figcaption style="margin:2px 0 0;padding:0;font-size:0.85em;'
-        f'text-align:left;color:inherit">{html.escape(title)}'
-        '</figcaption></figure>')
+        'font-weight:inherit;text-align:left;color:inherit">'
+        f'{html.escape(title)}</figcaption></figure>')
 
 
 def _sizes(pictures, height, column=720, gap=12):
@@ -140,8 +142,8 @@ def _sizes(pictures, height, column=720, gap=12):
     room = column - gap * (len(pictures) - 1)
     height = height or min(max(room / sum(aspects), 110), 320)
     widths = [min(column, max(24, round(a * height))) for a in aspects]
-    least = 47 if len(pictures) > 1 else 100
-    return [(w, max(least, 97 * w // column)) for w in widths]
+    return [(w, 100 if len(pictures) == 1 else 97 * w // column)
+            for w in widths]
 
 
 #: Label of the pixels that nobody can judge; excluded everywhere.
@@ -347,17 +349,18 @@ def describe(mask: np.ndarray, classes: Sequence[str]) -> str:
     """
     mask = _labels(mask)
     names = dict(enumerate(classes)) | {VOID: "void"}
-    count = dict(zip(*(x.tolist() for x in
-                       np.unique(mask, return_counts=True))))
-    unnamed = [label for label in count if label not in names]
-    if unnamed or not count:
+    labels, counts = np.unique(mask, return_counts=True)
+    unnamed = [k for k in labels.tolist() if k not in names]
+    if unnamed or not mask.size:
         raise ValueError(f"mask of shape {mask.shape} has the labels"
                          f" {unnamed}, which none of {len(classes)} classes"
                          " names; needed: pixels, each with a class")
-    order = sorted(count, key=lambda k: (k == VOID, -count[k], k))
-    share = {k: 100 * count[k] / mask.size for k in order}
-    return ", ".join(names[k] + (f" {share[k]:.0f} %" if share[k] >= 1
-                                 else " under 1 %") for k in order)
+    words = []
+    for k in np.lexsort((-counts, labels == VOID)):
+        share = 100 * counts[k] / mask.size
+        words.append(names[labels[k]] + (f" {share:.0f} %" if share >= 1
+                                         else " under 1 %"))
+    return ", ".join(words)
 
 
 # Both at once
