@@ -1,14 +1,19 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 #   seglib:
+#     minutes:
+#       gpu: 0.2
+#       laptop: 0.2
 #     module: metrics
-#     minutes: {laptop: 0.2, gpu: 0.2}
 # ---
 
 # %% [markdown]
@@ -489,7 +494,7 @@ print(f"mean Dice      {dice(cm).mean():.3f}")
 #
 # Add the matrices, then divide. The sum of the confusion matrices *is*
 # the confusion matrix of the set, and Pascal VOC's IoU is taken from it
-# {cite}`everingham2015`. The other way, dividing first and averaging
+# {cite}`everingham2010`. The other way, dividing first and averaging
 # the pictures' scores, answers another question: how well does the
 # method do on a *typical picture*? Csurka and others ask for exactly
 # that {cite}`csurka2013`. Both are right; they are not the same number.
@@ -517,7 +522,7 @@ def _pictures(pred, target):
 
 
 def _tally(pred, target, k, ignore_index):
-    """Confusion matrix and number of bad labels; waits for no GPU."""
+    """Confusion matrix, number of bad labels; waits for no GPU."""
     if not _on_gpu(pred, target):
         return confusion_matrix(pred, target, k, ignore_index), 0
     counts = _count_on_gpu(pred, target, k, ignore_index)
@@ -528,8 +533,8 @@ def _scores(meter):
     """What `SegmentationMeter.compute` returns."""
     classes, cm = meter.classes, meter.confusion
     if meter._bad:
-        raise ValueError(f"{int(meter._bad)} pixels hold labels that are"
-                         f" no class; needed: 0 to {len(classes) - 1}")
+        raise ValueError(f"{int(meter._bad)} pixels hold labels of no"
+                         f" class; needed: 0 to {len(classes) - 1}")
     per_image = [_mean(_iou(*map(_numpy, sizes)))
                  for sizes in meter._images]
     return {"pixel_accuracy": pixel_accuracy(cm),

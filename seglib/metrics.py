@@ -323,7 +323,7 @@ def _pictures(pred, target):
 
 
 def _tally(pred, target, k, ignore_index):
-    """Confusion matrix and number of bad labels; waits for no GPU."""
+    """Confusion matrix, number of bad labels; waits for no GPU."""
     if not _on_gpu(pred, target):
         return confusion_matrix(pred, target, k, ignore_index), 0
     counts = _count_on_gpu(pred, target, k, ignore_index)
@@ -334,8 +334,8 @@ def _scores(meter):
     """What `SegmentationMeter.compute` returns."""
     classes, cm = meter.classes, meter.confusion
     if meter._bad:
-        raise ValueError(f"{int(meter._bad)} pixels hold labels that are"
-                         f" no class; needed: 0 to {len(classes) - 1}")
+        raise ValueError(f"{int(meter._bad)} pixels hold labels of no"
+                         f" class; needed: 0 to {len(classes) - 1}")
     per_image = [_mean(_iou(*map(_numpy, sizes)))
                  for sizes in meter._images]
     return {"pixel_accuracy": pixel_accuracy(cm),
