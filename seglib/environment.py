@@ -124,7 +124,7 @@ def results(name: str) -> dict:
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """Folder of data sets: `root`, else `$SEGLIB_DATA`, else `data/`.
+    """Folder of data sets: `root`, `$SEGLIB_DATA`, or `data/`.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def data_root(root: str | Path | None = None) -> Path:
 
 
 def weights_root(root: str | Path | None = None) -> Path:
-    """Folder of weights: as above, `$SEGLIB_WEIGHTS`, `data/weights`.
+    """Folder of weights; `$SEGLIB_WEIGHTS`, or `data/weights`.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def weights_root(root: str | Path | None = None) -> Path:
 # ---------------
 
 def profile() -> str:
-    """Size of the experiments, `$SEGLIB_PROFILE`: "laptop" unless set.
+    """Size of the experiments: `$SEGLIB_PROFILE`, or "laptop".
 
     Returns
     -------
@@ -202,7 +202,7 @@ def profile() -> str:
 # ------------------
 
 def devices() -> list[str]:
-    """Names of the devices that PyTorch finds here, the fastest first.
+    """Names of PyTorch's devices here, the fastest first.
 
     Returns
     -------
@@ -292,7 +292,7 @@ class Finding:
 # --------
 
 def requirements() -> dict[str, list[str]]:
-    """Packages with their ranges: `needed`, and each extra by its name.
+    """Packages and ranges: `needed`, and each extra by name.
 
     Returns
     -------

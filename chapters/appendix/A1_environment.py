@@ -96,9 +96,8 @@ sorted(path.name for path in project_root().iterdir()
 # ## Where are the results, the data, the weights?
 #
 # Some experiments take longer than a chapter may. Their numbers are
-# measured once and kept in `book/results/`; a chapter that quotes one
-# reads it from there, so that no number in the text is older than its
-# measurement.
+# measured once and kept in `book/results/`. A chapter that quotes one
+# reads it from there, so that the text cannot fall behind.
 
 # %% tags=["export"]
 def results(name: str) -> dict:
@@ -135,7 +134,7 @@ def results(name: str) -> dict:
 
 # %% tags=["export"]
 def data_root(root: str | Path | None = None) -> Path:
-    """Folder of data sets: `root`, else `$SEGLIB_DATA`, else `data/`.
+    """Folder of data sets: `root`, `$SEGLIB_DATA`, or `data/`.
 
     Parameters
     ----------
@@ -157,7 +156,7 @@ def data_root(root: str | Path | None = None) -> Path:
 
 
 def weights_root(root: str | Path | None = None) -> Path:
-    """Folder of weights: as above, `$SEGLIB_WEIGHTS`, `data/weights`.
+    """Folder of weights; `$SEGLIB_WEIGHTS`, or `data/weights`.
 
     Parameters
     ----------
@@ -187,7 +186,7 @@ assert data_root("~/sets") == Path.home() / "sets"
 
 # %% tags=["export"]
 def profile() -> str:
-    """Size of the experiments, `$SEGLIB_PROFILE`: "laptop" unless set.
+    """Size of the experiments: `$SEGLIB_PROFILE`, or "laptop".
 
     Returns
     -------
@@ -216,7 +215,7 @@ def profile() -> str:
 
 # %% tags=["export"]
 def devices() -> list[str]:
-    """Names of the devices that PyTorch finds here, the fastest first.
+    """Names of PyTorch's devices here, the fastest first.
 
     Returns
     -------
@@ -277,11 +276,13 @@ assert count.device == here and count.sum().item() == 45
 here
 
 # %% [markdown]
-# **What went wrong?** Ask for a device that is not there, and PyTorch
-# by itself complains only at the first tensor, in ten lines about
-# drivers. Here it is one line, and early:
+# **What went wrong?** Ask PyTorch itself for a device that is not there,
+# and it agrees; it complains only when the first tensor is sent there,
+# perhaps minutes later. Here you hear it at once:
 
 # %%
+assert torch.device("cuda:99").index == 99      # no complaint
+
 try:
     device("cuda:99")
 except ValueError as error:
@@ -324,7 +325,7 @@ class Finding:
 
 # %% tags=["export"]
 def requirements() -> dict[str, list[str]]:
-    """Packages with their ranges: `needed`, and each extra by its name.
+    """Packages and ranges: `needed`, and each extra by name.
 
     Returns
     -------
