@@ -107,6 +107,7 @@ def watch(event, arguments):
         faults.append(f"writes {arguments[0]!r}")
 sys.addaudithook(watch)
 if "numba" in sys.modules:
+    sys.modules["numba"].njit(lambda: 0)    # wakes what numba loads late
     from numba.core.dispatcher import Dispatcher
     Dispatcher.compile = lambda self, sig: faults.append(
         f"compiles {self.py_func.__name__}")
