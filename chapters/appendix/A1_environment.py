@@ -1,15 +1,20 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 #   seglib:
+#     minutes:
+#       gpu: 0.1
+#       laptop: 0.1
 #     module: environment
 #     place: 0.5
-#     minutes: {laptop: 0.1, gpu: 0.1}
 # ---
 
 # %% [markdown]
