@@ -52,18 +52,19 @@ six = np.array([[ 40,  90, 200],
 print(six.shape)
 
 # %% [markdown]
-# You cannot see it yet, but nothing is missing: two rows, three columns,
-# and in each place a brightness from 0 (black) to 255 (white). Each
-# place is a {term}`pixel <pixel · 像素>`. The shape is *(rows, columns)*,
-# height first, and `six[0, 2]` is the **top right** corner: row 0,
-# column 2. Whoever thinks in $(x, y)$ will swap them once a week; square
-# test pictures hide it, so ours are never square.
+# You cannot see it yet, but nothing is missing: two rows, three
+# columns, and in each place a brightness from 0 (black) to 255 (white).
+# Each place is a {term}`pixel <pixel · 像素>`. The shape is *(rows,
+# columns)*, height first, and `six[0, 2]` is the **top right** corner:
+# row 0, column 2. Whoever thinks in $(x, y)$ will swap them once a
+# week; square test pictures hide it, so ours are never square.
 #
 # How bright is 200? The number alone does not say. Out of 255 it is
-# nearly white; in a 16-bit microscope image, out of 65535, it is as good
-# as black; and a float 200.0 is an accident, because floats run from 0
-# to 1. The **dtype** carries the white point, so one small function has
-# to read it, and everything after it can forget the matter.
+# nearly white; in a 16-bit microscope image, out of 65535, it is as
+# good as black; and a float 200.0 is an accident, because floats run
+# from 0 to 1. The **dtype** carries the white point, so one small
+# function has to read it, and everything after it can forget the
+# matter.
 
 # %% tags=["export"]
 def as_float(image: np.ndarray) -> np.ndarray:
@@ -95,8 +96,8 @@ def as_float(image: np.ndarray) -> np.ndarray:
     white = {"b1": 1, "u1": 255, "u2": 65535}.get(image.dtype.str[1:])
     if image.dtype.kind != "f" and not white:
         raise TypeError(
-            f"image has dtype {image.dtype}; needed: bool, uint8, uint16,"
-            " or float in [0, 1] (a label map: paint it first)")
+            f"image has dtype {image.dtype}; needed: bool, uint8,"
+            " uint16, or float in [0, 1] (a label map: paint it first)")
     with np.errstate(over="ignore"):
         image = image.astype(np.float32) / np.float32(white or 1)
     if not np.all((image >= 0) & (image <= 1)):
@@ -129,8 +130,8 @@ print(six + np.uint8(60))
 #
 # It is time to see something. A notebook draws an object if the object
 # knows some HTML, so a picture for this course is two strings: HTML for
-# those who see, and words for those who don't, who would rather not have
-# the picture loaded, or who read the page by ear.
+# those who see, and words for those who don't, who would rather not
+# have the picture loaded, or who read the page by ear.
 
 # %% tags=["export"]
 @dataclass(frozen=True, repr=False)
@@ -152,13 +153,15 @@ class Picture:
 # %% [markdown]
 # An array becomes a PNG, and the PNG becomes text inside the page, so
 # that no file can get lost. A large photograph is shrunk first (nobody
-# sees more pixels than the screen has); a small array is enlarged by the
-# browser, in hard squares, because in this course **a pixel should look
-# like a pixel**.
+# sees more pixels than the screen has); a small array is enlarged by
+# the browser, in hard squares, because in this course **a pixel should
+# look like a pixel**.
 
 # %% tags=["export"]
 def _rgb(image):
     image = np.asarray(image)
+    if image.dtype == bool:
+        return paint(image)
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     if image.shape[2:] != (3,) or not image.size:
@@ -182,10 +185,11 @@ def _html_figure(picture, alt, title, width, share):
     return (
         f'<figure style="flex:{width} 1 {least};max-width:{most};'
         'margin:0;padding:0">'
-        f'<img class="dark-light" alt="{html.escape(alt)}" style="display:'
-        'block;width:100%;height:auto;margin:0;padding:0;background:none;'
-        f'border-radius:0;image-rendering:{crisp}" src="data:image/png;'
-        f'base64,{_png(picture, min(3 * width // 2, 800))}">'
+        f'<img class="dark-light" alt="{html.escape(alt)}" style="'
+        'display:block;width:100%;height:auto;margin:0;padding:0;'
+        f'background:none;border-radius:0;image-rendering:{crisp}"'
+        ' src="data:image/png;base64,'
+        f'{_png(picture, min(3 * width // 2, 800))}">'
         '<figcaption style="margin:2px 0 0;padding:0;font-size:0.85em;'
         'font-weight:inherit;text-align:left;color:inherit">'
         f'{html.escape(title)}</figcaption></figure>')
@@ -193,9 +197,10 @@ def _html_figure(picture, alt, title, width, share):
 # %% [markdown]
 # How large? The pictures of a row get one height $h$, the largest at
 # which they fit side by side into a column of 720 pixels: with aspect
-# ratios $a_i$ the widths are $a_i h$, so $h = \text{room} / \sum_i a_i$,
-# within reason. In a narrower column each shrinks with its share of it,
-# down to 130 pixels; then, as on a phone, the row wraps.
+# ratios $a_i$ the widths are $a_i h$, so
+# $h = \text{room} / \sum_i a_i$, within reason. In a narrower column
+# each shrinks with its share of it, down to 130 pixels; then, as on a
+# phone, the row wraps.
 
 # %% tags=["export"]
 def _sizes(pictures, height, column=720, gap=12):
@@ -228,9 +233,10 @@ PALETTE = np.array([
 _STRIPES = np.array([(38, 40, 46), (212, 215, 222)], dtype=np.uint8)
 
 # %% [markdown]
-# A legend lists colours by name. It names only what is there to be seen,
-# so that nobody searches a picture for boats: we look for each colour in
-# the pictures, and for the stripes as two colours side by side.
+# A legend lists colours by name. It names only what is there to be
+# seen, so that nobody searches a picture for boats: we look for each
+# colour in the pictures, and for the stripes as two colours side by
+# side.
 
 # %% tags=["export"]
 def _seen(pictures, *colours):
@@ -256,29 +262,29 @@ def _html_legend(pictures, entries):
     spans = [_swatch(name, "rgb({},{},{})".format(*map(int, colour)))
              for name, colour in listed]
     if spans and _seen(pictures, *_STRIPES):
-        spans.append(_swatch(
-            "void", "repeating-linear-gradient(135deg,rgb({},{},{}) 0 2px,"
-            "rgb({},{},{}) 2px 4px)".format(*_STRIPES.ravel().tolist())))
-    return ('<div style="display:flex;flex-wrap:wrap;gap:0 16px;'
-            f'font-size:0.85em">{"".join(spans)}</div>' if spans else "")
+        dark, pale = ("rgb({},{},{})".format(*c) for c in _STRIPES)
+        spans.append(_swatch("void", "repeating-linear-gradient(135deg,"
+                             f"{dark} 0 2px,{pale} 2px 4px)"))
+    return ('<div style="display:flex;flex-wrap:wrap;gap:0 16px;font-'
+            f'size:0.85em">{"".join(spans)}</div>' if spans else "")
 
 # %% [markdown]
 # Now `show` only has to put them together, and to insist on one thing:
 # there is no picture without words.
 
 # %% tags=["export"]
-def _one_each(name, given, n):
-    each = [given] if isinstance(given, str) else list(given)
-    if name == "alt" and len(each) == 1 < n:
-        each = [f"{each[0]} ({i + 1} of {n})" for i in range(n)]
-    if not each and name == "titles":
-        return [""] * n
-    if not n or len(each) != n or not all(
-            isinstance(text, str) and text.strip() or name == "titles"
-            for text in each):
-        raise ValueError(f"{name} is {given!r} for {n} pictures;"
-                         " needed: at least one picture, words for each")
-    return each
+def _words(alt, titles, n):
+    alts = list(alt) if isinstance(alt, (list, tuple)) else [alt]
+    if not all(isinstance(a, str) and a.strip() for a in alts):
+        raise ValueError(f"alt is {alt!r}; needed: words that say what"
+                         " is to be seen")
+    if isinstance(alt, str) and n > 1:
+        alts = [f"{alt} ({i + 1} of {n})" for i in range(n)]
+    titles = list(titles) or [""] * n
+    if not n or len(alts) != n or len(titles) != n:
+        raise ValueError(f"{n} pictures, {len(alts)} alt texts and"
+                         f" {len(titles)} titles; needed: one of each")
+    return alts, titles
 
 # %% tags=["export"]
 def show(*images: np.ndarray, alt: str | Sequence[str],
@@ -316,10 +322,8 @@ def show(*images: np.ndarray, alt: str | Sequence[str],
         If there is no picture, a picture without alt text, a wrong
         number of titles, or an array that is no picture.
     """
-    pictures = [paint(image) if np.asarray(image).dtype == bool
-                else _rgb(image) for image in images]
-    alts = _one_each("alt", alt, len(pictures))
-    titles = _one_each("titles", titles, len(pictures))
+    pictures = [_rgb(image) for image in images]
+    alts, titles = _words(alt, titles, len(pictures))
     entries = [*zip(classes, PALETTE), *(legend or {}).items()]
     figures = "".join(
         _html_figure(*one, *size) for *one, size
@@ -358,8 +362,8 @@ show(coins, top, top[25:37, 45:58], alt=[
 
 # %% [markdown]
 # Look at the last picture and try to point at the edge of the coin. Up
-# close there is no edge: there are brighter squares and darker ones, and
-# a few in between. **To segment is to decide where the coin ends
+# close there is no edge: there are brighter squares and darker ones,
+# and a few in between. **To segment is to decide where the coin ends
 # anyway**, for every pixel. The rest of this course is about how.
 #
 # ## Three numbers a pixel
@@ -383,21 +387,23 @@ show(machine, luma, hue, (a + 128) / 255,
      titles=["RGB", "luma", "hue (HSV)", "a* (Lab)"],
      alt=["a red motorcycle in a cluttered garage",
           "luma: tank and mudguard as dark as the engine around them",
-          "hue: most is black, but the tank is torn into black and white",
+          "hue: mostly black, and the tank torn into black and white",
           "a*: tank, mudguards and a box on the shelf glow"])
 
 # %% [markdown]
 # - **Luma** is one number for how bright a pixel looks,
-#   $Y = 0.2125\,R + 0.7154\,G + 0.0721\,B$ in scikit-image: eyes live on
-#   green and hardly see by blue. It serves when one number has to do:
-#   thresholds, edges. Here it loses the paint among the engine parts.
+#   $Y = 0.2125\,R + 0.7154\,G + 0.0721\,B$ in scikit-image: eyes live
+#   on green and hardly see by blue. It serves when one number has to
+#   do: thresholds, edges. Here it loses the paint among the engine
+#   parts.
 # - **HSV** separates *which* colour (hue, an angle) from how strong
-#   (saturation) and how bright (value). It serves for "the orange ones",
-#   whatever the shade. It costs you a trap, below.
+#   (saturation) and how bright (value). It serves for "the orange
+#   ones", whatever the shade. It costs you a trap, below.
 # - **Lab** is built so that *distance is difference*: $L^*$ runs from
 #   black to white, $a^*$ from green to red, $b^*$ from blue to yellow,
-#   and equal steps look about equally large. It serves whenever a method
-#   asks how different two colours are, as all of clustering does.
+#   and equal steps look about equally large. It serves whenever a
+#   method asks how different two colours are, as all of clustering
+#   does.
 #
 # In $a^*$ the paint stands alone: one threshold, our first, finds it.
 # Keep the colour there, and take it from everything else:
@@ -420,8 +426,8 @@ show(np.where(red[..., None], as_float(machine), luma[..., None]),
 print(f"{hue[red].mean():.2f}")
 
 # %% [markdown]
-# On the scale where 0 is red, a third is green. The mean of many reds is
-# somewhere near green, because hue is an angle: 0.01 and 0.99 are
+# On the scale where 0 is red, a third is green. The mean of many reds
+# is somewhere near green, because hue is an angle: 0.01 and 0.99 are
 # neighbours, and their mean 0.5 is the colour opposite. Averages,
 # distances and thresholds all break at that seam ({ref}`circular-hue`
 # mends it).
@@ -435,9 +441,10 @@ print(f"{hue[red].mean():.2f}")
 #
 # One label is special. Some pixels nobody can judge: the blurred rim
 # between two things, the mirror image of a car, a reflection of the
-# photographer. Whoever draws the mask marks them {term}`void <void · 忽略区域>`,
-# and *no method is ever rewarded or punished there*. PASCAL VOC
-# {cite}`everingham2010` marks such pixels 255, and so do we.
+# photographer. Whoever draws the mask marks them
+# {term}`void <void · 忽略区域>`, and *no method is ever rewarded or
+# punished there*. PASCAL VOC {cite}`everingham2010` marks such pixels
+# 255, and so do we.
 #
 # To see labels we give them the colours of the palette. Void gets
 # stripes, because whatever colour we gave it would look like one more
@@ -450,20 +457,22 @@ def _labels(mask, name="mask"):
         raise TypeError(f"{name} has dtype {mask.dtype};"
                         " needed: bool or integers")
     if mask.ndim != 2:
-        raise ValueError(f"{name} has shape {mask.shape}; needed: (H, W)")
+        raise ValueError(f"{name} has shape {mask.shape};"
+                         " needed: (H, W)")
     mask = mask.astype(np.int64)
     if mask.size and mask.min() < 0:
         raise ValueError(f"{name} has the label {mask.min()};"
                          " needed: 0 or more")
     return mask
 
-
+# %% tags=["export"]
 def _stripes(shape):
     row, column = np.indices(shape)
     return _STRIPES[(row + column) // max(1, max(shape) // 100) % 2]
 
 # %% tags=["export"]
-def paint(mask: np.ndarray, palette: np.ndarray = PALETTE) -> np.ndarray:
+def paint(mask: np.ndarray, palette: np.ndarray = PALETTE
+          ) -> np.ndarray:
     """Picture of a mask: a colour for each label, stripes for VOID.
 
     Parameters
@@ -539,8 +548,8 @@ def describe(mask: np.ndarray, classes: Sequence[str]) -> str:
     unnamed = [k for k in labels.tolist() if k not in names]
     if unnamed or not mask.size:
         raise ValueError(f"mask of shape {mask.shape} has the labels"
-                         f" {unnamed}, which none of {len(classes)} classes"
-                         " names; needed: pixels, each with a class")
+                         f" {unnamed} without a name; needed: pixels,"
+                         f" labels below {len(classes)} or VOID")
     words = []
     for k in np.lexsort((-counts, labels == VOID)):
         share = 100 * counts[k] / mask.size
@@ -554,13 +563,13 @@ describe(tiny, ["sky", "building", "pole", "road"])
 # %% [markdown]
 # ## Who else is looking?
 #
-# Among men of northern European descent, up to 8 in 100 confuse reds and
-# greens {cite}`wong2011`: in a lecture hall, a row. A palette is only as
-# good as what *they* see, and that can be computed. Eyes without one
-# kind of cone see, to a good approximation, a linear mixture of the
-# light that reaches the others; the matrices are Machado's
-# {cite}`machado2009`, and they mix *light*, so the screen's gamma has to
-# come off first.
+# Among men of northern European descent, up to 8 in 100 confuse reds
+# and greens {cite}`wong2011`: in a lecture hall, a row. A palette is
+# only as good as what *they* see, and that can be computed. Eyes
+# without one kind of cone see, to a good approximation, a linear
+# mixture of the light that reaches the others; the matrices are
+# Machado's {cite}`machado2009`, and they mix *light*, so the screen's
+# gamma has to come off first.
 
 # %%
 blindness = {
@@ -585,14 +594,14 @@ eyes = {"most people": PALETTE / 255} | {
 
 show(np.stack(list(eyes.values())), height=110, alt="Three rows of"
      " sixteen squares, the palette as seen by most people, with"
-     " deuteranopia, and with protanopia: below, only yellows, blues and"
-     " greys are left, but neighbours still differ")
+     " deuteranopia, and with protanopia: below, only yellows, blues"
+     " and greys are left, but neighbours still differ")
 
 # %% [markdown]
 # Reds and greens are gone below, and yet neighbours stay apart, because
 # they also differ in lightness. How far apart? Lab knows distances, and
-# CIEDE2000 {cite}`sharma2005` is its refined ruler, on which $\Delta E = 1$
-# is about what one can just tell apart, side by side.
+# CIEDE2000 {cite}`sharma2005` is its refined ruler, on which
+# $\Delta E = 1$ is about what one can just tell apart, side by side.
 
 # %%
 def differences(colours):
@@ -608,10 +617,11 @@ for name, colours in eyes.items():
 
 # %% [markdown]
 # The columns: the two closest among consecutive labels, among the first
-# eight, and among all sixteen. The `assert` is the promise: **20, 17 and
-# 10, for all three kinds of eyes**, and a test holds the module to it.
-# Sixteen is about as far as this goes; with more classes, write on the
-# picture. And label 0, the ground, is pale, so that label 1 stands out.
+# eight, and among all sixteen. The `assert` is the promise: **20, 17
+# and 10, for all three kinds of eyes**, and a test holds the module to
+# it. Sixteen is about as far as this goes; with more classes, write on
+# the picture. And label 0, the ground, is pale, so that label 1 stands
+# out.
 #
 # ## Both at once
 #
@@ -708,7 +718,8 @@ large = area > 2200                 # pixels; which coins are "large"
 
 # %% [markdown]
 # {term}`Semantic segmentation <semantic segmentation · 语义分割>` asks
-# *what* is here, for every pixel. Two coins of one class are one colour.
+# *what* is here, for every pixel. Two coins of one class are one
+# colour.
 
 # %%
 classes = ["ground", "small coin", "large coin"]
@@ -741,11 +752,11 @@ show(coins, paint(semantic), paint(instances),
           " small ones in shades of another"])
 
 # %% [markdown]
-# (Twenty-four numbers, sixteen colours: some are used twice. That is all
-# right, as their numbers mean nothing; we will make a claim of it.)
+# (Twenty-four numbers, sixteen colours: some are used twice. That is
+# all right, as their numbers mean nothing; we will make a claim of it.)
 #
-# Could we not ask for the classes alone, and count the blobs? As long as
-# nothing touches.
+# Could we not ask for the classes alone, and count the blobs? As long
+# as nothing touches.
 
 # %% tags=["nbval-check-output"]
 from scipy import ndimage
@@ -758,17 +769,17 @@ print([blobs(grown) for grown in (0, 4, 8)])
 
 # %% [markdown]
 # Grow each coin by four pixels and some merge; by eight, more than half
-# are lost in a crowd, and the mask of classes sees nothing wrong. Cells in
-# a dish, people in a crowd, cars in a queue *do* touch. That is why the
-# second question exists.
+# are lost in a crowd, and the mask of classes sees nothing wrong. Cells
+# in a dish, people in a crowd, cars in a queue *do* touch. That is why
+# the second question exists.
 #
 # ## Right and wrong
 #
 # Two masks of one picture, ours and the one to compare with: for two
-# classes there are four cases, and two of them are mistakes of different
-# kinds. A coin that is **missed** and a **false alarm** call for
-# different cures, so they get different colours. For many classes it is
-# right or wrong. Void is neither.
+# classes there are four cases, and two of them are mistakes of
+# different kinds. A coin that is **missed** and a **false alarm** call
+# for different cures, so they get different colours. For many classes
+# it is right or wrong. Void is neither.
 
 # %% tags=["export"]
 #: Legend of `errors`: name to (r, g, b), each 0..255.
@@ -806,8 +817,7 @@ def errors(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
         raise ValueError(f"pred is {pred.shape}, target {target.shape};"
                          " needed: one shape")
     name = np.where(pred == target, "right", "wrong").astype(object)
-    if np.isin(pred, (0, 1, VOID)).all() and (
-            np.isin(target, (0, 1, VOID)).all()):
+    if not np.setdiff1d([pred, target], (0, 1, VOID)).size:
         name[(target == 1) & (pred != 1)] = "missed"
         name[(target == 0) & (pred != 0)] = "false alarm"
         name[(target == 0) & (pred == 0)] = "ground"
@@ -829,28 +839,31 @@ show(coins, overlay(coins, bright), errors(bright, coin),
      legend=ERROR_COLOURS,
      titles=["picture", "brighter than 120", "compared with the eye"],
      alt=["24 coins on a dark cloth, lit from the upper left",
-          "the bright pixels tinted: most of each coin",
-          f"{np.mean(coin & ~bright):.0%} of the pixels are missed coin,"
+          "the bright pixels tinted: most of each coin, and a corner",
+          f"{np.mean(coin & ~bright):.0%} of the pixels are missed,"
           f" {np.mean(bright & ~coin):.0%} are false alarms"])
 
 # %% [markdown]
 # One look says what no single score would: the false alarms are *one*
 # patch, upper left, where the light falls on the cloth; what is missed
-# lies inside the coins, most of it below, where the light does not reach.
+# lies inside the coins, most of it below, where the light does not
+# reach.
 #
 # ## Plots
 #
-# Now and then a curve says more. Matplotlib draws it, on a white ground,
-# in black; in the dark theme that is a lamp in the face. So `figure`
-# takes the drawing as SVG, removes the ground, and replaces black by the
-# page's own text colour, whatever that is. Curves use colours by Okabe
-# and Ito {cite}`wong2011`, chosen, like ours, for all kinds of eyes.
+# Now and then a curve says more. Matplotlib draws it, on a white
+# ground, in black; in the dark theme that is a lamp in the face. So
+# `figure` takes the drawing as SVG, removes the ground, and replaces
+# black by the page's own text colour, whatever that is. Curves use
+# colours by Okabe and Ito {cite}`wong2011`, chosen, like ours, for all
+# kinds of eyes.
 
 # %% tags=["export"]
 #: Matplotlib settings of the course, for `plt.rc_context(STYLE)`.
 STYLE = {
-    "axes.prop_cycle": "cycler('color', ['#0072B2', '#D55E00', '#009E73',"
-                       " '#CC79A7', '#E69F00', '#56B4E9'])",
+    "axes.prop_cycle":
+        "cycler('color', ['#0072B2', '#D55E00', '#009E73', '#CC79A7',"
+        " '#E69F00', '#56B4E9'])",
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.figsize": (5.4, 2.8),
@@ -883,7 +896,10 @@ def figure(fig, alt: str) -> Picture:
         If `alt` is empty.
     """
     import matplotlib.pyplot as plt
-    [alt] = _one_each("alt", alt, 1)
+    from matplotlib.legend import Legend
+    [alt], _ = _words(alt, (), 1)
+    for legend in fig.findobj(Legend):
+        legend.set_frame_on(False)
     stream = io.StringIO()
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):
         fig.savefig(stream, format="svg", transparent=True,
@@ -892,9 +908,9 @@ def figure(fig, alt: str) -> Picture:
     return Picture(_inline(stream.getvalue(), alt), alt)
 
 # %% [markdown]
-# The SVG moves into the page, and must leave its manners at the door: no
-# style sheet that would reach other drawings, no names that two drawings
-# share.
+# The SVG moves into the page, and must leave its manners at the door:
+# no style sheet that would reach other drawings, no names that two
+# drawings share.
 
 # %% tags=["export"]
 def _inline(svg, alt):
@@ -918,10 +934,10 @@ for name, pixels in ("cloth", coins[~coin]), ("coins", coins[coin]):
 ax.axvline(120, color="black", linewidth=1, linestyle=":")
 ax.set(xlabel="grey value", ylabel="share of all pixels", yticks=[0])
 ax.legend()
-figure(fig, alt="Two humps, cloth at"
-       f" {np.median(coins[~coin]):.0f} and coins at"
-       f" {np.median(coins[coin]):.0f} in the middle; they overlap around"
-       " the dotted line at 120")
+figure(fig, alt="Two humps, the cloth's around"
+       f" {np.median(coins[~coin]):.0f} and the coins' around"
+       f" {np.median(coins[coin]):.0f}; they overlap at the dotted line"
+       " at 120")
 
 # %% [markdown]
 # There is the trouble of the threshold in one drawing: cloth and coins
@@ -1006,7 +1022,7 @@ figure(fig, alt="Share of pixels whose label a JPEG file changes:"
 #
 # ## Claims, checked
 #
-# ### Claim: instance segmentation gives different instances different classes
+# ### Claim: instance segmentation gives every instance its own class
 #
 # If instance numbers were classes, exchanging two of them would be a
 # mistake, as it is when road and sky change places. Renumber the coins
@@ -1020,15 +1036,15 @@ renamed = np.append(0, numbers)[instances]
 both = {*zip(instances.ravel().tolist(), renamed.ravel().tolist())}
 same_regions = len(both) == 1 + instances.max()
 same_classes = ((renamed > 0) == (instances > 0)).all()
-print(f"coin pixels renamed: {np.mean((renamed != instances)[coin]):.0%}")
+print(f"renamed: {np.mean((renamed != instances)[coin]):.0%} of coin")
 assert same_regions and same_classes
 
 # %% [markdown]
 # **Verdict: false.** The numbers have changed and the answer has not:
 # the same pixels belong together, and all of them are still coins.
 # Classes have a meaning that everybody agrees on beforehand; instance
-# numbers only tell apart what one picture holds, and all coins share one
-# class. In the primary paper {cite}`kirillov2019` each pixel gets a
+# numbers only tell apart what one picture holds, and all coins share
+# one class. In the primary paper {cite}`kirillov2019` each pixel gets a
 # *pair*, a class and an instance number.
 #
 # ### Claim: grey is the average of red, green and blue
@@ -1043,9 +1059,9 @@ assert np.ptp(average) < 1e-6 and np.ptp(looks) > 50
 
 # %% [markdown]
 # **Verdict: half true.** It is for greys. Pure green, pure blue and a
-# dark grey have one average, and look very different: $L^*$ says so, and
-# so do your eyes. Luma weighs the three, and where a picture hardly has
-# blues and greens you will never notice.
+# dark grey have one average, and look very different: $L^*$ says so,
+# and so do your eyes. Luma weighs the three, and where a picture hardly
+# has blues and greens you will never notice.
 #
 # ### Claim: an image and its mask can go through the same resize
 
@@ -1058,16 +1074,16 @@ assert 1 in half and at_rim.all()
 
 # %% [markdown]
 # **Verdict: false.** Same size, yes; same interpolation, no. What makes
-# it so durable is where the damage sits: at the rims, where few look and
-# where the hard part of every score is decided.
+# it so durable is where the damage sits: at the rims, where few look
+# and where the hard part of every score is decided.
 #
 # ## What the paper did and we didn't
 #
 # No single paper stands behind this chapter; its conventions come from
 # several, and we bent some.
 #
-# - Kirillov and others {cite}`kirillov2019` made panoptic segmentation a
-#   task *and* gave it a score; the score comes with
+# - Kirillov and others {cite}`kirillov2019` made panoptic segmentation
+#   a task *and* gave it a score; the score comes with
 #   {doc}`chapter 03 <03_measuring>`.
 # - Cityscapes {cite}`cordts2016` packs class and instance into one
 #   16-bit number. We keep two arrays, which cannot be unpacked wrongly.
@@ -1081,10 +1097,12 @@ assert 1 in half and at_rim.all()
 #
 # 1. A picture is an array, rows first; its dtype says where white is.
 # 2. Luma for one number, HSV for naming a colour, Lab for distances.
-# 3. A mask holds names: no sums, no means, no bilinear, no JPEG; void is
-#    nobody's gain and nobody's fault.
-# 4. Semantic: what. Instance: which one. Panoptic: both, for all pixels.
-# 5. Look before you measure, with words and colours that reach everyone.
+# 3. A mask holds names: no sums, no means, no bilinear, no JPEG; void
+#    is nobody's gain and nobody's fault.
+# 4. Semantic: what. Instance: which one. Panoptic: both, for all
+#    pixels.
+# 5. Look before you measure, with words and colours that reach
+#    everyone.
 #
 # ## Exercises
 
@@ -1124,8 +1142,8 @@ show(coins, brighter(coins, 0.25), height=200,
 # ```
 #
 # ```{dropdown} Hint
-# Put each hue on the unit circle, average the points, and take the angle
-# of the average. Complex numbers make it one line.
+# Put each hue on the unit circle, average the points, and take the
+# angle of the average. Complex numbers make it one line.
 # ```
 #
 # ````{solution-start} circular-hue
@@ -1170,8 +1188,9 @@ assert (back[0] == semantic).all() and (back[1] == instances).all()
 print(unpack(np.array([1000 * VOID, 1000 * 1 + 1001])))
 
 # %% [markdown] tags=["solution"]
-# Void survives as class 255, if it was packed as one. The 1001st coin of
-# class 1 comes back as the first thing of class 2, and nobody is told.
+# Void survives as class 255, if it was packed as one. The 1001st coin
+# of class 1 comes back as the first thing of class 2, and nobody is
+# told.
 #
 # ````{solution-end}
 # ````
@@ -1239,10 +1258,10 @@ for worst in np.argsort(gap)[:3]:
 
 # %% [markdown] tags=["solution"]
 # Not bad for a palette that was not made for them, though a few pairs
-# are closer than we promised the others. The search is yours: there is no
-# single best palette, and sixteen colours that are far apart for four
-# kinds of eyes crowd each other. Fewer classes, or names written on the
-# picture, go further than any search.
+# are closer than we promised the others. The search is yours: there is
+# no single best palette, and sixteen colours that are far apart for
+# four kinds of eyes crowd each other. Fewer classes, or names written
+# on the picture, go further than any search.
 #
 # ````{solution-end}
 # ````

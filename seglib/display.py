@@ -68,8 +68,8 @@ def as_float(image: np.ndarray) -> np.ndarray:
     white = {"b1": 1, "u1": 255, "u2": 65535}.get(image.dtype.str[1:])
     if image.dtype.kind != "f" and not white:
         raise TypeError(
-            f"image has dtype {image.dtype}; needed: bool, uint8, uint16,"
-            " or float in [0, 1] (a label map: paint it first)")
+            f"image has dtype {image.dtype}; needed: bool, uint8,"
+            " uint16, or float in [0, 1] (a label map: paint it first)")
     with np.errstate(over="ignore"):
         image = image.astype(np.float32) / np.float32(white or 1)
     if not np.all((image >= 0) & (image <= 1)):
@@ -105,6 +105,8 @@ class Picture:
 
 def _rgb(image):
     image = np.asarray(image)
+    if image.dtype == bool:
+        return paint(image)
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     if image.shape[2:] != (3,) or not image.size:
@@ -128,10 +130,11 @@ def _html_figure(picture, alt, title, width, share):
     return (
         f'<figure style="flex:{width} 1 {least};max-width:{most};'
         'margin:0;padding:0">'
-        f'<img class="dark-light" alt="{html.escape(alt)}" style="display:'
-        'block;width:100%;height:auto;margin:0;padding:0;background:none;'
-        f'border-radius:0;image-rendering:{crisp}" src="data:image/png;'
-        f'base64,{_png(picture, min(3 * width // 2, 800))}">'
+        f'<img class="dark-light" alt="{html.escape(alt)}" style="'
+        'display:block;width:100%;height:auto;margin:0;padding:0;'
+        f'background:none;border-radius:0;image-rendering:{crisp}"'
+        ' src="data:image/png;base64,'
+        f'{_png(picture, min(3 * width // 2, 800))}">'
         '<figcaption style="margin:2px 0 0;padding:0;font-size:0.85em;'
         'font-weight:inherit;text-align:left;color:inherit">'
         f'{html.escape(title)}</figcaption></figure>')
@@ -185,25 +188,25 @@ def _html_legend(pictures, entries):
     spans = [_swatch(name, "rgb({},{},{})".format(*map(int, colour)))
              for name, colour in listed]
     if spans and _seen(pictures, *_STRIPES):
-        spans.append(_swatch(
-            "void", "repeating-linear-gradient(135deg,rgb({},{},{}) 0 2px,"
-            "rgb({},{},{}) 2px 4px)".format(*_STRIPES.ravel().tolist())))
-    return ('<div style="display:flex;flex-wrap:wrap;gap:0 16px;'
-            f'font-size:0.85em">{"".join(spans)}</div>' if spans else "")
+        dark, pale = ("rgb({},{},{})".format(*c) for c in _STRIPES)
+        spans.append(_swatch("void", "repeating-linear-gradient(135deg,"
+                             f"{dark} 0 2px,{pale} 2px 4px)"))
+    return ('<div style="display:flex;flex-wrap:wrap;gap:0 16px;font-'
+            f'size:0.85em">{"".join(spans)}</div>' if spans else "")
 
 
-def _one_each(name, given, n):
-    each = [given] if isinstance(given, str) else list(given)
-    if name == "alt" and len(each) == 1 < n:
-        each = [f"{each[0]} ({i + 1} of {n})" for i in range(n)]
-    if not each and name == "titles":
-        return [""] * n
-    if not n or len(each) != n or not all(
-            isinstance(text, str) and text.strip() or name == "titles"
-            for text in each):
-        raise ValueError(f"{name} is {given!r} for {n} pictures;"
-                         " needed: at least one picture, words for each")
-    return each
+def _words(alt, titles, n):
+    alts = list(alt) if isinstance(alt, (list, tuple)) else [alt]
+    if not all(isinstance(a, str) and a.strip() for a in alts):
+        raise ValueError(f"alt is {alt!r}; needed: words that say what"
+                         " is to be seen")
+    if isinstance(alt, str) and n > 1:
+        alts = [f"{alt} ({i + 1} of {n})" for i in range(n)]
+    titles = list(titles) or [""] * n
+    if not n or len(alts) != n or len(titles) != n:
+        raise ValueError(f"{n} pictures, {len(alts)} alt texts and"
+                         f" {len(titles)} titles; needed: one of each")
+    return alts, titles
 
 
 def show(*images: np.ndarray, alt: str | Sequence[str],
@@ -245,10 +248,8 @@ def show(*images: np.ndarray, alt: str | Sequence[str],
     -------
     01 Images and masks, "A row of pictures".
     """
-    pictures = [paint(image) if np.asarray(image).dtype == bool
-                else _rgb(image) for image in images]
-    alts = _one_each("alt", alt, len(pictures))
-    titles = _one_each("titles", titles, len(pictures))
+    pictures = [_rgb(image) for image in images]
+    alts, titles = _words(alt, titles, len(pictures))
     entries = [*zip(classes, PALETTE), *(legend or {}).items()]
     figures = "".join(
         _html_figure(*one, *size) for *one, size
@@ -269,7 +270,8 @@ def _labels(mask, name="mask"):
         raise TypeError(f"{name} has dtype {mask.dtype};"
                         " needed: bool or integers")
     if mask.ndim != 2:
-        raise ValueError(f"{name} has shape {mask.shape}; needed: (H, W)")
+        raise ValueError(f"{name} has shape {mask.shape};"
+                         " needed: (H, W)")
     mask = mask.astype(np.int64)
     if mask.size and mask.min() < 0:
         raise ValueError(f"{name} has the label {mask.min()};"
@@ -282,7 +284,8 @@ def _stripes(shape):
     return _STRIPES[(row + column) // max(1, max(shape) // 100) % 2]
 
 
-def paint(mask: np.ndarray, palette: np.ndarray = PALETTE) -> np.ndarray:
+def paint(mask: np.ndarray, palette: np.ndarray = PALETTE
+          ) -> np.ndarray:
     """Picture of a mask: a colour for each label, stripes for VOID.
 
     Parameters
@@ -353,8 +356,8 @@ def describe(mask: np.ndarray, classes: Sequence[str]) -> str:
     unnamed = [k for k in labels.tolist() if k not in names]
     if unnamed or not mask.size:
         raise ValueError(f"mask of shape {mask.shape} has the labels"
-                         f" {unnamed}, which none of {len(classes)} classes"
-                         " names; needed: pixels, each with a class")
+                         f" {unnamed} without a name; needed: pixels,"
+                         f" labels below {len(classes)} or VOID")
     words = []
     for k in np.lexsort((-counts, labels == VOID)):
         share = 100 * counts[k] / mask.size
@@ -484,8 +487,7 @@ def errors(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
         raise ValueError(f"pred is {pred.shape}, target {target.shape};"
                          " needed: one shape")
     name = np.where(pred == target, "right", "wrong").astype(object)
-    if np.isin(pred, (0, 1, VOID)).all() and (
-            np.isin(target, (0, 1, VOID)).all()):
+    if not np.setdiff1d([pred, target], (0, 1, VOID)).size:
         name[(target == 1) & (pred != 1)] = "missed"
         name[(target == 0) & (pred != 0)] = "false alarm"
         name[(target == 0) & (pred == 0)] = "ground"
@@ -501,8 +503,9 @@ def errors(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 #: Matplotlib settings of the course, for `plt.rc_context(STYLE)`.
 STYLE = {
-    "axes.prop_cycle": "cycler('color', ['#0072B2', '#D55E00', '#009E73',"
-                       " '#CC79A7', '#E69F00', '#56B4E9'])",
+    "axes.prop_cycle":
+        "cycler('color', ['#0072B2', '#D55E00', '#009E73', '#CC79A7',"
+        " '#E69F00', '#56B4E9'])",
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.figsize": (5.4, 2.8),
@@ -539,7 +542,10 @@ def figure(fig, alt: str) -> Picture:
     01 Images and masks, "Plots".
     """
     import matplotlib.pyplot as plt
-    [alt] = _one_each("alt", alt, 1)
+    from matplotlib.legend import Legend
+    [alt], _ = _words(alt, (), 1)
+    for legend in fig.findobj(Legend):
+        legend.set_frame_on(False)
     stream = io.StringIO()
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):
         fig.savefig(stream, format="svg", transparent=True,
