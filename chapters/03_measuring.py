@@ -76,9 +76,9 @@ show(paint(target), paint(pred), errors(pred, target),
 # $$ C_{tp} = \#\{\, i : \text{target}_i = t,\ \text{pred}_i = p,\
 #    t \ne \text{VOID} \,\} $$
 #
-# This is the {term}`confusion matrix`. Rows are the truth, columns the
-# prediction; some libraries turn it round, so look before you index.
-# Ours is short enough to count with a finger.
+# This is the {term}`confusion matrix <confusion matrix · 混淆矩阵>`. Rows
+# are the truth, columns the prediction; some libraries turn it round, so
+# look before you index. Ours is short enough to count with a finger.
 
 # %%
 by_finger = np.array([[5, 0, 1],    # six pixels of sky, one called pole
@@ -339,7 +339,8 @@ else:
 #
 # The matrix says everything a set of labelled pixels can say, and nobody
 # prints it in a table of results. The first temptation is the share of
-# pixels on its diagonal, the {term}`pixel accuracy`.
+# pixels on its diagonal, the
+# {term}`pixel accuracy <pixel accuracy · 像素准确率>`.
 
 # %% tags=["export"]
 def pixel_accuracy(cm) -> float:
@@ -384,8 +385,9 @@ def _ratio(part, whole):
 #
 # So let every class speak for itself. The target says "pole" of one set
 # of pixels, the prediction of another; what share of all those pixels do
-# both mean? That is **intersection over union** ({term}`IoU`, Jaccard's
-# coefficient {cite}`jaccard1912`):
+# both mean? That is **intersection over union**
+# ({term}`IoU <IoU · 交并比>`, Jaccard's coefficient
+# {cite}`jaccard1912`):
 #
 # $$ \mathrm{IoU}_k = \frac{|T_k \cap P_k|}{|T_k \cup P_k|}
 #    = \frac{C_{kk}}{\sum_p C_{kp} + \sum_t C_{tk} - C_{kk}} . $$
@@ -452,11 +454,11 @@ def _mean(scores):
     return float(known.mean()) if known.size else float("nan")
 
 # %% [markdown]
-# Medicine prefers {term}`Dice` {cite}`dice1945`, which divides the
-# intersection by the *mean* size of the two sets. It is the harmonic
-# mean of precision and recall, so it is also called F1, and it ranks two
-# masks of one class exactly as IoU does: $D = 2J/(1+J)$. Only its
-# numbers look kinder.
+# Medicine prefers {term}`Dice <Dice · Dice 系数>` {cite}`dice1945`,
+# which divides the intersection by the *mean* size of the two sets. It
+# is the harmonic mean of precision and recall, so it is also called F1,
+# and it ranks two masks of one class exactly as IoU does:
+# $D = 2J/(1+J)$. Only its numbers look kinder.
 
 # %% tags=["export"]
 def dice(cm) -> np.ndarray:
@@ -651,8 +653,9 @@ def _border(region, known):
 # %% [markdown]
 # A predicted border pixel is *right* if some true border pixel is no
 # farther than a tolerance $\theta$ away; a true one is *found* if some
-# predicted one is. Both shares, and their harmonic mean, are the
-# {term}`boundary F1` of Csurka and others {cite}`csurka2013`:
+# predicted one is. The harmonic mean of both shares is the
+# {term}`boundary F1 <boundary F1 · 边界 F1>` of Csurka and others
+# {cite}`csurka2013`:
 #
 # $$ P = \frac{|\{p \in B_P : d(p, B_T) \le \theta\}|}{|B_P|}, \quad
 #    R = \frac{|\{t \in B_T : d(t, B_P) \le \theta\}|}{|B_T|}, \quad
@@ -775,7 +778,8 @@ def _overlaps(pred, target, void):
 # and so thin that only its non-zero places are kept. VOID comes as a mask
 # of its own here: 255 may well be the 255th cell.
 #
-# **Panoptic quality** {cite}`kirillov2019` says that two instances are
+# {term}`Panoptic quality <panoptic quality · 全景质量>`
+# {cite}`kirillov2019` says that two instances are
 # the same thing if their IoU is *above* one half. Then no instance can
 # have two partners (exercise 3), and nothing needs to be optimised. What
 # remains is counting: pairs are true positives, lonely predictions false
@@ -874,11 +878,11 @@ assert np.isclose(quality.pq, 2 / 3 / 1.5) and quality.fp == 1
 # In a slice of brain tissue everything is cell, thousands of them, and
 # all that is asked is which pixels belong together. So ask exactly that:
 # draw two pixels. Do they share an object in the target? In the
-# prediction? Precision and recall over *pairs*, combined to an error, are
-# the {term}`adapted Rand error` {cite}`arganda2015`, after Rand's index
-# of 1971 {cite}`rand1971`. With $n_{ij}$ pixels in target object $i$ and
-# predicted object $j$, there are $\sum_{ij} n_{ij}(n_{ij}-1)$ ordered
-# pairs that both sides keep together.
+# prediction? One minus the F1 over such *pairs* is the
+# {term}`adapted Rand error <adapted Rand error · 调整 Rand 误差>`
+# {cite}`arganda2015`, after Rand's index of 1971 {cite}`rand1971`. With
+# $n_{ij}$ pixels in target object $i$ and predicted object $j$, there are
+# $\sum_{ij} n_{ij}(n_{ij}-1)$ ordered pairs that both sides keep together.
 
 # %% tags=["export"]
 def adapted_rand_error(pred, target, void=None) -> float:

@@ -288,6 +288,7 @@ def test_set_and_picture_differ_by_hand():
     meter.update(np.ones((1, 4), int), np.ones((1, 4), int))
     got = meter.compute()
     assert got["iou"] == {0: 3 / 4, 1: 4 / 5}
+    assert got["mean_iou"] == (3 / 4 + 4 / 5) / 2
     assert got["mean_iou_per_image"] == ((3 / 4 + 0) / 2 + 1) / 2
 
 
