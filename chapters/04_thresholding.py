@@ -22,8 +22,7 @@
 # at which light a single number must fail.
 #
 # **You need** arrays and masks (chapter 01), the hand-made masks
-# (chapter 02), and Dice's coefficient (chapter 03). No training, no
-# compiler: every method here is a few array expressions.
+# (chapter 02), and Dice's coefficient (chapter 03).
 #
 # **Exports** `histogram`, `otsu`, `multi_otsu`, `triangle`, `li`,
 # `printed_page`, `best_threshold`, `integral_image`, `local_mean_std`,
@@ -31,6 +30,7 @@
 
 # %% tags=["export"]
 import numpy as np
+from numba import njit
 from scipy import ndimage
 
 # %%
@@ -114,20 +114,32 @@ def histogram(image: np.ndarray, least: int = 1):
     return count, grey
 
 # %% [markdown]
-# Integers are counted one by one, whatever their type; a photograph of
+# Integers are tallied one by one, whatever their type; a photograph of
 # 16 bits simply has a longer histogram. Floats have no grey values to
-# count, so they get 256 equal bins, each named after its centre.
+# tally, so they get 256 equal bins, each named after its centre.
+#
+# The tally is a plain loop, and numba makes it a fast one: `njit`
+# compiles it when it is first called, which takes a second, and keeps
+# the machine code for the next time.
 
 # %% tags=["export"]
 def _count_integers(image, low, high):
     if high - low >= 2**16:
         raise ValueError(f"image has integers from {low} to {high};"
                          " needed: at most 65536 steps, or floats")
-    if low < 0 or image.dtype.itemsize > 2:
-        count = np.bincount((image.astype(np.int64) - low).ravel())
-    else:
-        count = np.bincount(image.ravel())[low:]
-    return count, np.arange(low, high + 1)
+    if image.dtype.itemsize > 2:
+        image = image.astype(np.int64)
+    grey = np.arange(low, high + 1)
+    return _tally(image, low, len(grey)), grey
+
+
+@njit(cache=True)
+def _tally(image, low, length):
+    count = np.zeros(length, np.int64)
+    for row in image:
+        for value in row:
+            count[value - low] += 1
+    return count
 
 # %% [markdown]
 # One question must be settled before any counting: what is a grey
@@ -472,7 +484,8 @@ def triangle(image: np.ndarray) -> int | float:
     Returns
     -------
     int or float
-        The threshold; `image <= t` is the dark side.
+        The threshold; `image <= t` is the dark side. Where the longer
+        tail is but one step, at the right, t is the brightest value.
 
     Raises
     ------
@@ -772,13 +785,6 @@ print(table.astype(int))
 # %%
 assert table[3, 3] - table[1, 3] - table[3, 1] + table[1, 1] == 28
 
-# %% tags=["export"]
-def _window_sums(image, size):
-    """Sum of every size x size window that lies inside an image."""
-    table = integral_image(image)
-    rows = table[size:] - table[:-size]
-    return rows[:, size:] - rows[:, :-size]
-
 # %% [markdown]
 # The mean $m$ of a window needs one table, its standard deviation $s$ a
 # second one over the squares, for $s^2$ is the mean of the squares less
@@ -786,9 +792,9 @@ def _window_sums(image, size):
 
 # %%
 bright = 1e8 + np.indices((9, 9)).sum(axis=0) % 2   # 0 and 1, on top
-square_of_mean = (_window_sums(bright, 9) / 81)**2
-mean_of_squares = _window_sums(bright**2, 9) / 81
-naive = (mean_of_squares - square_of_mean).item()
+square_of_mean = (integral_image(bright)[-1, -1] / 81)**2
+mean_of_squares = integral_image(bright**2)[-1, -1] / 81
+naive = mean_of_squares - square_of_mean
 print(f"variance {bright.var():.4f}, by the formula {naive:.4f}")
 assert abs(naive - bright.var()) > 0.2
 
@@ -800,7 +806,41 @@ assert abs(naive - bright.var()) > 0.2
 # stay exact.
 #
 # At the border, windows look over the edge. There the image continues
-# as its mirror image, as in scikit-image.
+# as its mirror image, as in scikit-image; `rows` and `columns` say which
+# pixel stands in for which. Both tables are filled in one pass, as a
+# loop, because a picture-sized array for every step of a formula would
+# cost more time than the sums.
+
+# %% tags=["export"]
+@njit(cache=True)
+def _two_tables(image, rows, columns, offset):
+    """Integral images of an image less an offset, and of its squares."""
+    table = np.zeros((2, len(rows) + 1, len(columns) + 1))
+    for y in range(len(rows)):
+        total = squares = 0.0
+        for x in range(len(columns)):
+            value = image[rows[y], columns[x]] - offset
+            total += value
+            squares += value * value
+            table[0, y + 1, x + 1] = table[0, y, x + 1] + total
+            table[1, y + 1, x + 1] = table[1, y, x + 1] + squares
+    return table
+
+# %% tags=["export"]
+@njit(cache=True)
+def _look_up(table, size):
+    """Mean and standard deviation of every window, four corners each."""
+    height, width = table.shape[1] - size, table.shape[2] - size
+    mean, std = np.empty((height, width)), np.empty((height, width))
+    for y in range(height):
+        for x in range(width):
+            below, right = y + size, x + size
+            m = (table[0, below, right] - table[0, y, right]
+                 - table[0, below, x] + table[0, y, x]) / size**2
+            q = (table[1, below, right] - table[1, y, right]
+                 - table[1, below, x] + table[1, y, x]) / size**2
+            mean[y, x], std[y, x] = m, np.sqrt(max(q - m * m, 0.0))
+    return mean, std
 
 # %% tags=["export"]
 def local_mean_std(image: np.ndarray, window_size: int):
@@ -834,10 +874,14 @@ def local_mean_std(image: np.ndarray, window_size: int):
     offset = image.mean(dtype=float)
     if image.dtype.kind != "f":
         offset = np.rint(offset)
-    padded = np.pad(image - offset, size // 2, mode="reflect")
-    mean = _window_sums(padded, size) / size**2
-    variance = _window_sums(padded * padded, size) / size**2 - mean**2
-    return mean + offset, np.sqrt(np.maximum(variance, 0))
+    if image.dtype != np.uint8:         # two machine codes are enough
+        image = image.astype(float)
+    rows, columns = (np.pad(np.arange(n), size // 2, mode="reflect")
+                     for n in image.shape)
+    table = _two_tables(image, rows, columns, offset)
+    mean, std = _look_up(table, int(size))
+    mean += offset
+    return mean, std
 
 # %%
 mean, std = local_mean_std(bright, 9)

@@ -6,6 +6,7 @@ Exported from 04_thresholding.py; edit the chapter, not this file.
 """
 
 import numpy as np
+from numba import njit
 from scipy import ndimage
 
 __all__ = [
@@ -82,11 +83,19 @@ def _count_integers(image, low, high):
     if high - low >= 2**16:
         raise ValueError(f"image has integers from {low} to {high};"
                          " needed: at most 65536 steps, or floats")
-    if low < 0 or image.dtype.itemsize > 2:
-        count = np.bincount((image.astype(np.int64) - low).ravel())
-    else:
-        count = np.bincount(image.ravel())[low:]
-    return count, np.arange(low, high + 1)
+    if image.dtype.itemsize > 2:
+        image = image.astype(np.int64)
+    grey = np.arange(low, high + 1)
+    return _tally(image, low, len(grey)), grey
+
+
+@njit(cache=True)
+def _tally(image, low, length):
+    count = np.zeros(length, np.int64)
+    for row in image:
+        for value in row:
+            count[value - low] += 1
+    return count
 
 
 def _grey_image(image):
@@ -240,7 +249,8 @@ def triangle(image: np.ndarray) -> int | float:
     Returns
     -------
     int or float
-        The threshold; `image <= t` is the dark side.
+        The threshold; `image <= t` is the dark side. Where the longer
+        tail is but one step, at the right, t is the brightest value.
 
     Raises
     ------
@@ -431,11 +441,35 @@ def integral_image(image: np.ndarray) -> np.ndarray:
     return table
 
 
-def _window_sums(image, size):
-    """Sum of every size x size window that lies inside an image."""
-    table = integral_image(image)
-    rows = table[size:] - table[:-size]
-    return rows[:, size:] - rows[:, :-size]
+@njit(cache=True)
+def _two_tables(image, rows, columns, offset):
+    """Integral images of an image less an offset, and of its squares."""
+    table = np.zeros((2, len(rows) + 1, len(columns) + 1))
+    for y in range(len(rows)):
+        total = squares = 0.0
+        for x in range(len(columns)):
+            value = image[rows[y], columns[x]] - offset
+            total += value
+            squares += value * value
+            table[0, y + 1, x + 1] = table[0, y, x + 1] + total
+            table[1, y + 1, x + 1] = table[1, y, x + 1] + squares
+    return table
+
+
+@njit(cache=True)
+def _look_up(table, size):
+    """Mean and standard deviation of every window, four corners each."""
+    height, width = table.shape[1] - size, table.shape[2] - size
+    mean, std = np.empty((height, width)), np.empty((height, width))
+    for y in range(height):
+        for x in range(width):
+            below, right = y + size, x + size
+            m = (table[0, below, right] - table[0, y, right]
+                 - table[0, below, x] + table[0, y, x]) / size**2
+            q = (table[1, below, right] - table[1, y, right]
+                 - table[1, below, x] + table[1, y, x]) / size**2
+            mean[y, x], std[y, x] = m, np.sqrt(max(q - m * m, 0.0))
+    return mean, std
 
 
 def local_mean_std(image: np.ndarray, window_size: int):
@@ -473,10 +507,14 @@ def local_mean_std(image: np.ndarray, window_size: int):
     offset = image.mean(dtype=float)
     if image.dtype.kind != "f":
         offset = np.rint(offset)
-    padded = np.pad(image - offset, size // 2, mode="reflect")
-    mean = _window_sums(padded, size) / size**2
-    variance = _window_sums(padded * padded, size) / size**2 - mean**2
-    return mean + offset, np.sqrt(np.maximum(variance, 0))
+    if image.dtype != np.uint8:         # two machine codes are enough
+        image = image.astype(float)
+    rows, columns = (np.pad(np.arange(n), size // 2, mode="reflect")
+                     for n in image.shape)
+    table = _two_tables(image, rows, columns, offset)
+    mean, std = _look_up(table, int(size))
+    mean += offset
+    return mean, std
 
 
 # How far below its surroundings is ink?
