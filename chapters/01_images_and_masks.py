@@ -1,14 +1,19 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 #   seglib:
+#     minutes:
+#       gpu: 0.2
+#       laptop: 0.2
 #     module: display
-#     minutes: {laptop: 0.2, gpu: 0.2}
 # ---
 
 # %% [markdown]
@@ -169,7 +174,7 @@ def _rgb(image):
                          " needed: (H, W) or (H, W, 3), not empty")
     return np.round(255 * as_float(image)).astype(np.uint8)
 
-
+# %% tags=["export"]
 def _png(picture, width):
     image = Image.fromarray(picture)
     image.thumbnail((width, 8 * width), Image.Resampling.BOX)
@@ -702,16 +707,37 @@ def overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.5,
     return np.round(mixed).astype(np.uint8)
 
 # %% [markdown]
-# ## One picture, three questions
-#
-# "Segment this picture" can mean three different things. For the coins,
-# somebody on this project traced every rim by eye; the file holds, for
-# each pixel, the number of its coin, and 0 for the cloth.
+# The course has masks for some of scikit-image's pictures, outlined by
+# hand. Here is one, with the names of its classes:
 
 # %%
+import json
+
 from seglib.environment import project_root
 
 folder = project_root() / "data" / "pictures"
+names = json.loads((folder / "camera.json").read_text())["classes"]
+man = np.array(Image.open(folder / "camera.png"))
+
+# %%
+show(data.camera(), paint(man), overlay(data.camera(), man),
+     titles=["picture", "mask", "overlay"], classes=names,
+     alt=["a man in a black coat bends to a camera on a tripod",
+          describe(man, names), "both at once: the outlines follow coat,"
+          " camera, and each leg of the tripod"])
+
+# %% [markdown]
+# The fringe of his hair is void: nobody can say which of its pixels are
+# hair and which are sky. The legs of the tripod are a few pixels wide;
+# things like them will be with us for many chapters.
+#
+# ## One picture, three questions
+#
+# "Segment this picture" can mean three different things. For the coins
+# there is a file that holds, for each pixel, the number of its coin, and
+# 0 for the cloth.
+
+# %%
 instances = np.array(Image.open(folder / "coins_instances.png"))
 area = np.bincount(instances.ravel())
 large = area > 2200                 # pixels; which coins are "large"
