@@ -429,7 +429,7 @@ def find_drawings(home: str | Path, split: str) -> dict[str, Files]:
 # A download can fail in five ways: no network, no such page, a line
 # that breaks, a file that is not the one we know, and a reader who
 # presses Ctrl-C. In all five the right thing to leave behind is
-# *nothing*. Pooch {cite}`pooch` downloads under a temporary name,
+# *nothing*. Pooch {cite}`uieda2020` downloads under a temporary name,
 # compares the checksum, and renames the file only at the end; we turn
 # its many exceptions into one line.
 
