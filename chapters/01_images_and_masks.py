@@ -375,7 +375,8 @@ show(coins, top, top[25:37, 45:58], alt=[
 #
 # A colour picture has a third axis, red, green and blue, each from 0 to
 # 255: that is how a screen makes light, and not how anybody sees. The
-# same three numbers can be turned into others, and for segmentation the
+# same three numbers can be turned into others, in another
+# {term}`colour space <colour space · 颜色空间>`, and for segmentation the
 # choice is often half of the work. Let us look for the red paint of a
 # motorcycle.
 
@@ -396,7 +397,7 @@ show(machine, luma, hue, (a + 128) / 255,
           "a*: tank, mudguards and a box on the shelf glow"])
 
 # %% [markdown]
-# - **Luma** is one number for how bright a pixel looks,
+# - {term}`Luma <luma · 亮度>` is one number for how bright a pixel looks,
 #   $Y = 0.2125\,R + 0.7154\,G + 0.0721\,B$ in scikit-image: eyes live
 #   on green and hardly see by blue. It serves when one number has to
 #   do: thresholds, edges. Here it loses the paint among the engine
@@ -1044,8 +1045,8 @@ figure(fig, alt="Share of pixels whose label a JPEG file changes:"
        f" {dial[np.argmax(wrong)]}")
 
 # %% [markdown]
-# Even the best quality costs labels, and one quality costs nearly all
-# of them. Ask what becomes of the cloth:
+# Even the best quality costs labels, and one quality costs most of
+# them. Ask what becomes of the cloth:
 
 # %%
 black = np.zeros((8, 8), dtype=np.uint8)
@@ -1055,7 +1056,7 @@ print({quality: int(through_jpeg(black, quality).max())
 # %% [markdown]
 # At 70, black comes back as 1: JPEG stores a flat black block as one
 # number, -1024, there in steps of 10, so as -1020, which is half a grey
-# too bright and is rounded up. You would never see it, and all of the
+# too bright and is rounded up. You would never see it, and most of the
 # cloth has become part of coin number 1.
 #
 # All these masks look faultless as pictures. So a mask can be wrong
