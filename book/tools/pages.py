@@ -18,6 +18,7 @@ def generated(chapters: list[Chapter], outputs: dict) -> dict[str, str]:
     return made | {
         "api/index.md": reference_index(modules),
         "intro.md": cover(chapters),
+        "glossary.md": glossary(),
         "status.md": status(chapters, outputs),
         "results.md": results(),
         "bench.md": bench(),
@@ -41,6 +42,13 @@ def cover(chapters: list[Chapter]) -> str:
     text = (course.ROOT / "book/intro.md").read_text(encoding="utf-8")
     return text.replace("<!-- chapters -->", table(
         ["chapter", "its question", "runs for"], rows))
+
+
+def glossary() -> str:
+    """The glossary, each term findable in English and in Chinese."""
+    text = (course.ROOT / "book/glossary.md").read_text(encoding="utf-8")
+    return re.sub(r"(?m)^(\S.*) · (.+)$", r"\1\n\2", text).replace(
+        "```{glossary}\n", "```{glossary}\n:sorted:\n\n")
 
 
 def link(chapter: Chapter) -> str:
