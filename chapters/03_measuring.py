@@ -1176,8 +1176,8 @@ from seglib.display import describe, overlay
 
 cat = SamplePictures()["chelsea"]
 show(overlay(cat.image, cat.mask), height=220,
-     alt="A cat's face, its mask laid over it, with a striped VOID patch"
-         " beside the muzzle: "
+     alt="A cat's face, its mask laid over it, with a striped VOID"
+         " patch beside the muzzle: "
          + describe(cat.mask, ["ground", "cat"]) + ".")
 
 # %% [markdown]
