@@ -59,7 +59,7 @@ print(six.shape)
 # %% [markdown]
 # You cannot see it yet, but nothing is missing: two rows, three
 # columns, and in each place a brightness from 0 (black) to 255 (white).
-# Each place is a {term}`pixel <pixel · 像素>`. The shape is *(rows,
+# Each place is a {term}`pixel`. The shape is *(rows,
 # columns)*, height first, and `six[0, 2]` is the **top right** corner:
 # row 0, column 2. Whoever thinks in $(x, y)$ will swap them once a
 # week; square test pictures hide it, so ours are never square.
@@ -376,7 +376,7 @@ show(coins, top, top[25:37, 45:58], alt=[
 # A colour picture has a third axis, red, green and blue, each from 0 to
 # 255: that is how a screen makes light, and not how anybody sees. The
 # same three numbers can be turned into others, in another
-# {term}`colour space <colour space · 颜色空间>`, and for segmentation the
+# {term}`colour space`, and for segmentation the
 # choice is often half of the work. Let us look for the red paint of a
 # motorcycle.
 
@@ -397,7 +397,7 @@ show(machine, luma, hue, (a + 128) / 255,
           "a*: tank, mudguards and a box on the shelf glow"])
 
 # %% [markdown]
-# - {term}`Luma <luma · 亮度>` is one number for how bright a pixel looks,
+# - {term}`Luma` is one number for how bright a pixel looks,
 #   $Y = 0.2125\,R + 0.7154\,G + 0.0721\,B$ in scikit-image: eyes live
 #   on green and hardly see by blue. It serves when one number has to
 #   do: thresholds, edges. Here it loses the paint among the engine
@@ -441,14 +441,14 @@ print(f"{hue[red].mean():.2f}")
 # ## A label for every pixel
 #
 # The answer to a segmentation task is an array too, as large as the
-# picture: in each place a {term}`label <label map · 标签图>`, a small
+# picture: in each place a {term}`label <label map>`, a small
 # whole number. The numbers are names. That road is 3 and tree is 5 does
 # not make a tree more than a road, and nothing in the world is "4.2".
 #
 # One label is special. Some pixels nobody can judge: the blurred rim
 # between two things, the mirror image of a car, a reflection of the
 # photographer. Whoever draws the mask marks them
-# {term}`void <void · 忽略区域>`, and *no method is ever rewarded or
+# {term}`void`, and *no method is ever rewarded or
 # punished there*. PASCAL VOC {cite}`everingham2010` marks such pixels
 # 255, and so do we.
 #
@@ -745,7 +745,7 @@ area = np.bincount(instances.ravel())
 large = area > 2200                 # pixels; which coins are "large"
 
 # %% [markdown]
-# {term}`Semantic segmentation <semantic segmentation · 语义分割>` asks
+# {term}`Semantic segmentation` asks
 # *what* is here, for every pixel. Two coins of one class are one
 # colour.
 
@@ -755,11 +755,11 @@ semantic = np.where(instances == 0, 0, 1 + large[instances])
 describe(semantic, classes)
 
 # %% [markdown]
-# {term}`Instance segmentation <instance segmentation · 实例分割>` asks
+# {term}`Instance segmentation` asks
 # *which one*: every countable thing has a number of its own, and what
 # cannot be counted (the cloth) has none.
 #
-# {term}`Panoptic segmentation <panoptic segmentation · 全景分割>`
+# {term}`Panoptic segmentation`
 # {cite}`kirillov2019` wants both: for every pixel a class, and for
 # **things**, which can be counted, the number too; **stuff**, like sky,
 # road or cloth, has a class alone. One number can hold the pair:
