@@ -1,14 +1,19 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 #   seglib:
+#     minutes:
+#       gpu: 0.2
+#       laptop: 0.2
 #     module: thresholding
-#     minutes: {laptop: 0.2, gpu: 0.2}
 # ---
 
 # %% [markdown]
@@ -396,8 +401,7 @@ def multi_otsu(image: np.ndarray, classes: int = 3) -> np.ndarray:
     array([2, 9])
     """
     if not isinstance(classes, (int, np.integer)) or classes < 2:
-        raise ValueError(f"classes is {classes!r};"
-                         " needed: an integer of at least 2")
+        raise ValueError(f"classes is {classes!r}; needed: 2 or more")
     count, grey = histogram(image, least=classes)
     used = np.flatnonzero(count)
     pixels = np.append(0, np.cumsum(count[used]))
@@ -593,9 +597,12 @@ def li(image: np.ndarray) -> float:
         n0, s0 = pixels[split], summed[split]
         if s0 == 0:                         # the dark side is all 0
             break
-        dark, bright = s0 / n0, (summed[-1] - s0) / (pixels[-1] - n0)
-        t = (bright - dark) / (np.log(bright) - np.log(dark))
+        t = _log_mean(s0 / n0, (summed[-1] - s0) / (pixels[-1] - n0))
     return float(t + grey[0])
+
+# %% tags=["export"]
+def _log_mean(dark, bright):
+    return (bright - dark) / (np.log(bright) - np.log(dark))
 
 # %% [markdown]
 # A float image keeps all its values here, because nothing above needs
@@ -636,6 +643,17 @@ _BARS = ((0, 0, 2, 8), (5, 0, 2, 8), (10, 0, 2, 8),     # y, x, h, w
          (0, 0, 7, 2), (0, 6, 7, 2), (5, 0, 7, 2), (5, 6, 7, 2))
 
 
+def _script(rng):
+    ink = np.zeros((230, 336), dtype=bool)
+    for top in range(10, 210, 22):
+        for left in range(12, 324, 12):
+            letter = rng.random() > 0.15        # else a space
+            for y, x, h, w in _BARS:
+                bar = letter and rng.random() < 0.55
+                ink[top + y:, left + x:][:h, :w] |= bar
+    return ink
+
+# %% tags=["export"]
 def printed_page(gradient: float = 0.0, noise: float = 5.0,
                  seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """A page in an unknown script under uneven light, and its true ink.
@@ -663,13 +681,7 @@ def printed_page(gradient: float = 0.0, noise: float = 5.0,
     if not 0 <= gradient <= 1:
         raise ValueError(f"gradient is {gradient}; needed: 0 to 1")
     rng = np.random.default_rng(seed)
-    ink = np.zeros((230, 336), dtype=bool)
-    for top in range(10, 210, 22):
-        for left in range(12, 324, 12):
-            letter = rng.random() > 0.15        # else a space
-            for y, x, h, w in _BARS:
-                bar = letter and rng.random() < 0.55
-                ink[top + y:, left + x:][:h, :w] |= bar
+    ink = _script(rng)
     y, x = np.indices(ink.shape)
     light = 1 - gradient * (y / ink.shape[0] + x / ink.shape[1]) / 2
     grey = np.where(ink, _INK, _PAPER) * light
@@ -806,15 +818,15 @@ assert abs(naive - bright.var()) > 0.2
 # stay exact.
 #
 # At the border, windows look over the edge. There the image continues
-# as its mirror image, as in scikit-image; `rows` and `columns` say which
-# pixel stands in for which. Both tables are filled in one pass, as a
-# loop, because a picture-sized array for every step of a formula would
-# cost more time than the sums.
+# as its mirror image, as in scikit-image; `rows` and `columns` say
+# which pixel stands in for which. Both tables are filled in one pass,
+# as a loop, because a picture-sized array for every step of a formula
+# would cost more time than the sums.
 
 # %% tags=["export"]
 @njit(cache=True)
 def _two_tables(image, rows, columns, offset):
-    """Integral images of an image less an offset, and of its squares."""
+    """Integral images of `image - offset` and of its square."""
     table = np.zeros((2, len(rows) + 1, len(columns) + 1))
     for y in range(len(rows)):
         total = squares = 0.0
@@ -829,7 +841,7 @@ def _two_tables(image, rows, columns, offset):
 # %% tags=["export"]
 @njit(cache=True)
 def _look_up(table, size):
-    """Mean and standard deviation of every window, four corners each."""
+    """Mean and deviation of every window, four corners each."""
     height, width = table.shape[1] - size, table.shape[2] - size
     mean, std = np.empty((height, width)), np.empty((height, width))
     for y in range(height):
@@ -866,11 +878,7 @@ def local_mean_std(image: np.ndarray, window_size: int):
     TypeError, ValueError
         If `image` is no grey image, or `window_size` not odd.
     """
-    image = _grey_image(image)
-    size, whole = window_size, (int, np.integer)
-    if not isinstance(size, whole) or size < 1 or size % 2 == 0:
-        raise ValueError(f"window_size is {size!r};"
-                         " needed: an odd integer, 1 or more")
+    image, size = _grey_image(image), _odd(window_size)
     offset = image.mean(dtype=float)
     if image.dtype.kind != "f":
         offset = np.rint(offset)
@@ -879,9 +887,17 @@ def local_mean_std(image: np.ndarray, window_size: int):
     rows, columns = (np.pad(np.arange(n), size // 2, mode="reflect")
                      for n in image.shape)
     table = _two_tables(image, rows, columns, offset)
-    mean, std = _look_up(table, int(size))
+    mean, std = _look_up(table, size)
     mean += offset
     return mean, std
+
+# %% tags=["export"]
+def _odd(size):
+    whole = isinstance(size, (int, np.integer))
+    if not whole or size < 1 or size % 2 == 0:
+        raise ValueError(f"window_size is {size!r};"
+                         " needed: an odd integer, 1 or more")
+    return int(size)
 
 # %%
 mean, std = local_mean_std(bright, 9)
