@@ -126,6 +126,7 @@ def side_by_side(pngs: tuple[str, ...], gap: int = 12) -> str:
     for part in parts:
         row.paste(part, (left, 0))
         left += part.width + gap
+    row.thumbnail((900, 900))
     buffer = io.BytesIO()
     row.save(buffer, "png", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
