@@ -276,6 +276,17 @@ def test_points_by_hand_survive_another_grading(graded, toy):
 
 
 @pytest.mark.slow
+def test_what_never_ends_is_stopped(toy, released, tmp_path, monkeypatch):
+    monkeypatch.setattr(assignments, "TIMEOUT", 5)
+    assignments.submit(tmp_path, toy.name, "endless", answer(
+        released, double=define("while x < 50: pass\n    return 2 * x")))
+    assert assignments.grade([toy], tmp_path) == 0
+    assert read_scores(tmp_path)["endless"]["tests"] == "0.0"
+    assert assignments.errors_in(tmp_path, toy.name, "endless") == {
+        "CellTimeoutError"}
+
+
+@pytest.mark.slow
 def test_check_accepts_the_toy(toy, capsys):
     assert assignments.check([toy]) == 0
     assert "solution 3 of 3, stub 0, by hand 3" in capsys.readouterr().out

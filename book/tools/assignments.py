@@ -45,6 +45,7 @@ COLUMNS = ("assignment", "student", "tests", "tests_max", "by_hand",
            "by_hand_max", "waits_for_hand")
 
 QUIET = ["--log-level=ERROR"]
+TIMEOUT = 60                    # seconds for a student's cell
 
 # nbgrader starts `alembic` by its name; it lies beside this Python.
 os.environ["PATH"] = os.pathsep.join(
@@ -218,7 +219,7 @@ def configuration(folder: Path) -> Config:
     c.ClearSolutions.code_stub = {"python": "raise NotImplementedError()"}
     c.ClearSolutions.text_stub = "*Your answer.*"
     c.OverwriteCells.add_missing_cells = True
-    c.Execute.timeout = 60
+    c.Execute.timeout = TIMEOUT
     c.Execute.extra_arguments = QUIET
     c.GenerateFeedback.preprocessors = [GetGrades, HideTests,
                                         CSSHTMLHeaderPreprocessor]
