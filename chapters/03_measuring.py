@@ -76,7 +76,7 @@ show(paint(target), paint(pred), errors(pred, target),
 # $$ C_{tp} = \#\{\, i : \text{target}_i = t,\ \text{pred}_i = p,\
 #    t \ne \text{VOID} \,\} $$
 #
-# This is the {term}`confusion matrix <confusion matrix · 混淆矩阵>`. Rows
+# This is the {term}`confusion matrix`. Rows
 # are the truth, columns the prediction; some libraries turn it round, so
 # look before you index. Ours is short enough to count with a finger.
 
@@ -340,7 +340,7 @@ else:
 # The matrix says everything a set of labelled pixels can say, and nobody
 # prints it in a table of results. The first temptation is the share of
 # pixels on its diagonal, the
-# {term}`pixel accuracy <pixel accuracy · 像素准确率>`.
+# {term}`pixel accuracy`.
 
 # %% tags=["export"]
 def pixel_accuracy(cm) -> float:
@@ -386,7 +386,7 @@ def _ratio(part, whole):
 # So let every class speak for itself. The target says "pole" of one set
 # of pixels, the prediction of another; what share of all those pixels do
 # both mean? That is **intersection over union**
-# ({term}`IoU <IoU · 交并比>`, Jaccard's coefficient
+# ({term}`IoU`, Jaccard's coefficient
 # {cite}`jaccard1912`):
 #
 # $$ \mathrm{IoU}_k = \frac{|T_k \cap P_k|}{|T_k \cup P_k|}
@@ -454,7 +454,7 @@ def _mean(scores):
     return float(known.mean()) if known.size else float("nan")
 
 # %% [markdown]
-# Medicine prefers {term}`Dice <Dice · Dice 系数>` {cite}`dice1945`,
+# Medicine prefers {term}`Dice` {cite}`dice1945`,
 # which divides the intersection by the *mean* size of the two sets. It
 # is the harmonic mean of precision and recall, so it is also called F1,
 # and it ranks two masks of one class exactly as IoU does:
@@ -654,7 +654,7 @@ def _border(region, known):
 # A predicted border pixel is *right* if some true border pixel is no
 # farther than a tolerance $\theta$ away; a true one is *found* if some
 # predicted one is. The harmonic mean of both shares is the
-# {term}`boundary F1 <boundary F1 · 边界 F1>` of Csurka and others
+# {term}`boundary F1` of Csurka and others
 # {cite}`csurka2013`:
 #
 # $$ P = \frac{|\{p \in B_P : d(p, B_T) \le \theta\}|}{|B_P|}, \quad
@@ -780,7 +780,7 @@ def _overlaps(pred, target, void):
 # and so thin that only its non-zero places are kept. VOID comes as a mask
 # of its own here: 255 may well be the 255th cell.
 #
-# {term}`Panoptic quality <panoptic quality · 全景质量>`
+# {term}`Panoptic quality`
 # {cite}`kirillov2019` says that two instances are
 # the same thing if their IoU is *above* one half. Then no instance can
 # have two partners (exercise 3), and nothing needs to be optimised. What
@@ -881,7 +881,7 @@ assert np.isclose(quality.pq, 2 / 3 / 1.5) and quality.fp == 1
 # all that is asked is which pixels belong together. So ask exactly that:
 # draw two pixels. Do they share an object in the target? In the
 # prediction? One minus the F1 over such *pairs* is the
-# {term}`adapted Rand error <adapted Rand error · 调整 Rand 误差>`
+# {term}`adapted Rand error`
 # {cite}`arganda2015`, after Rand's index of 1971 {cite}`rand1971`. With
 # $n_{ij}$ pixels in target object $i$ and predicted object $j$, there are
 # $\sum_{ij} n_{ij}(n_{ij}-1)$ ordered pairs that both sides keep together.
