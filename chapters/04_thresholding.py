@@ -36,7 +36,7 @@
 # %% tags=["export"]
 import numpy as np
 from numba import njit
-from scipy import ndimage
+from scipy.ndimage import label
 
 # %%
 import matplotlib.pyplot as plt
@@ -1114,7 +1114,7 @@ def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
     if not np.all(np.asarray(low) <= high):
         raise ValueError("low is above high; needed: low <= high"
                          " at every pixel")
-    pieces, number = ndimage.label(image > low)
+    pieces, number = label(image > low)
     vouched = np.zeros(number + 1, dtype=bool)
     vouched[pieces[image > high]] = True
     return vouched[pieces]
@@ -1130,7 +1130,7 @@ np.testing.assert_array_equal(
 
 # %%
 ways = {"above 5": darker > 5, "above 12": darker > 12, "both": vessels}
-pieces = [ndimage.label(mask)[1] for mask in ways.values()]
+pieces = [label(mask)[1] for mask in ways.values()]
 show(retina, *ways.values(), height=168,
      titles=["retina", *(f"{way}: {n} pieces"
                          for way, n in zip(ways, pieces))],
@@ -1211,7 +1211,7 @@ def two_coins(gap, size=(80, 170), radius=32):
 
 gaps = (12, 4, -4, -12)
 pushed = [two_coins(gap) for gap in gaps]
-pieces = [ndimage.label(image > otsu(image))[1] for image in pushed]
+pieces = [label(image > otsu(image))[1] for image in pushed]
 show(*pushed, titles=[f"{n} piece{'s' * (n > 1)}" for n in pieces],
      alt=["Two bright coins, " + (f"{gap} pixels apart" if gap > 0 else
                                   f"overlapping by {-gap} pixels")
@@ -1499,10 +1499,10 @@ assert (np.diff(start) >= 0).all()
 # ````
 
 # %% tags=["solution"]
-from scipy import ndimage
+from scipy.ndimage import percentile_filter
 
 image, ink = printed_page(gradient=0.9)
-light = ndimage.percentile_filter(image, 90, size=25).astype(float)
+light = percentile_filter(image, 90, size=25).astype(float)
 flat = np.clip(image / np.maximum(light, 1), 0, 1.5)
 one_number = f_measure(flat <= otsu(flat), ink)
 print(f"one number after division by the light: {one_number:.3f}")

@@ -7,7 +7,7 @@ Exported from 04_thresholding.py; edit the chapter, not this file.
 
 import numpy as np
 from numba import njit
-from scipy import ndimage
+from scipy.ndimage import label
 
 __all__ = [
     "histogram",
@@ -652,7 +652,7 @@ def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
     if not np.all(np.asarray(low) <= high):
         raise ValueError("low is above high; needed: low <= high"
                          " at every pixel")
-    pieces, number = ndimage.label(image > low)
+    pieces, number = label(image > low)
     vouched = np.zeros(number + 1, dtype=bool)
     vouched[pieces[image > high]] = True
     return vouched[pieces]
