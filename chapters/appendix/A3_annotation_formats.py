@@ -243,7 +243,7 @@ class LabelMeFolder(Dataset):
 scratch = tempfile.TemporaryDirectory()
 folder = Path(scratch.name)
 Image.fromarray(data.coffee()).save(folder / "coffee.png")
-(folder / "coffee.json").write_text(json.dumps({
+_ = (folder / "coffee.json").write_text(json.dumps({
     "imagePath": "coffee.png", "imageHeight": 400, "imageWidth": 600,
     "shapes": [
         {"label": "saucer", "shape_type": "circle",
@@ -432,7 +432,7 @@ class CocoDataset(Dataset):
         return coco_masks(*self.entries[name], self.code)[1]
 
 # %%
-(folder / "coco.json").write_text(json.dumps({
+_ = (folder / "coco.json").write_text(json.dumps({
     "images": [{"id": 7, "file_name": "coffee.png",
                 "height": 400, "width": 600}],
     "categories": [{"id": 51, "name": "cup"},
