@@ -282,8 +282,8 @@ def test_what_never_ends_is_stopped(toy, released, tmp_path, monkeypatch):
         released, double=define("while x < 50: pass\n    return 2 * x")))
     assert assignments.grade([toy], tmp_path) == 0
     assert read_scores(tmp_path)["endless"]["tests"] == "0.0"
-    assert assignments.errors_in(tmp_path, toy.name, "endless") == {
-        "CellTimeoutError"}
+    assert "KeyboardInterrupt" in assignments.errors_in(
+        tmp_path, toy.name, "endless")
 
 
 @pytest.mark.slow
