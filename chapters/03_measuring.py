@@ -658,8 +658,9 @@ def _border(region, known):
 # {cite}`csurka2013`:
 #
 # $$ P = \frac{|\{p \in B_P : d(p, B_T) \le \theta\}|}{|B_P|}, \quad
-#    R = \frac{|\{t \in B_T : d(t, B_P) \le \theta\}|}{|B_T|}, \quad
-#    F_1 = \frac{2PR}{P + R} . $$
+#    R = \frac{|\{t \in B_T : d(t, B_P) \le \theta\}|}{|B_T|}, $$
+#
+# $$ F_1 = \frac{2PR}{P + R} . $$
 #
 # A distance transform knows $d(\cdot, B)$ for all pixels at once.
 
@@ -939,8 +940,9 @@ def _pairs(sizes):
 # were *merged*:
 #
 # $$ \text{split} = H(P \mid T) = \sum_{ij} \frac{n_{ij}}{n}
-#    \log_2 \frac{n_{i\cdot}}{n_{ij}}, \qquad
-#    \text{merge} = H(T \mid P) = \sum_{ij} \frac{n_{ij}}{n}
+#    \log_2 \frac{n_{i\cdot}}{n_{ij}}, $$
+#
+# $$ \text{merge} = H(T \mid P) = \sum_{ij} \frac{n_{ij}}{n}
 #    \log_2 \frac{n_{\cdot j}}{n_{ij}} . $$
 
 # %% tags=["export"]
