@@ -82,8 +82,9 @@ def fill(points, size: tuple[int, int],
     Returns
     -------
     (H, W) bool array
-        True where a pixel's middle is inside; where outlines cross
-        themselves, inside means crossed an odd number of times.
+        True where a pixel's middle is inside or on the outline; where
+        an outline crosses itself, inside is what an odd number of
+        lines separates from the outside.
 
     Raises
     ------
