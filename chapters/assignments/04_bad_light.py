@@ -286,7 +286,7 @@ show(image, flat, errors(found, ink), legend=ERROR_COLOURS,
      alt=["A page of angular letters; the lower right is dark, and the"
           " right part lies in a sharp shadow.",
           "The same page, evenly bright, with more grain at the lower"
-          " right; of the shadow a faint dotted line is left.",
+          " right; of the shadow only a speck at the top is left.",
           "What a single threshold gets wrong on it: next to nothing."])
 
 # %% nbgrader={"grade_id": "test-flat", "points": 1}
@@ -425,7 +425,7 @@ show(image, *(errors(mask, ink) for mask in found.values()),
      alt=["A page under a lamp, its right part in a sharp shadow.",
           "Tiles: every tile that the edge of the shadow crosses is ink"
           " on its dark side.", "Sauvola: a thin line along the edge.",
-          "The flat page: dots along the edge."])
+          "The flat page: a small wedge at the edge's upper end."])
 
 # %% [markdown]
 # **Question.** Which of the four do you take to the next archive, and
