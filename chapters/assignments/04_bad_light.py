@@ -61,7 +61,7 @@ def lamp(height, foot, shape=(230, 336)):
 
 
 def photograph(seed, height, foot=(30, 70), hand=False):
-    """A page under the lamp, and its true ink; a hand may be in the way."""
+    """A page under the lamp, perhaps under a hand, and its true ink."""
     page, ink = printed_page(noise=0, seed=seed)
     light = lamp(height, foot)
     if hand:
@@ -133,7 +133,8 @@ heights = np.geomspace(120, 900, 16)
 curves = {"best single number": [], "Otsu": []}
 for height in heights:
     image, ink = photograph(0, height)
-    for name, t in zip(curves, (best_threshold(image, ink), otsu(image))):
+    thresholds = best_threshold(image, ink), otsu(image)
+    for name, t in zip(curves, thresholds):
         curves[name].append(f_measure(image <= t, ink))
 
 fig, ax = plt.subplots()
@@ -192,14 +193,14 @@ show(image, found, errors(found, ink), legend=ERROR_COLOURS,
      alt=["A page of angular letters, dark at the lower right.",
           "Ink found tile by tile: every letter is there, and in the"
           " blank margins a fine dust.",
-          "The same as errors: false alarms, nearly all in the margins."])
+          "As errors: false alarms, nearly all in the margins."])
 
 # %% nbgrader={"grade_id": "test-tiles", "points": 2}
 image, ink = photograph(0, height=250)
 surface = tile_otsu(image, 64)
 assert np.shape(surface) == image.shape, (
-    f"the surface has the shape {np.shape(surface)}; needed: the image's"
-    f" own, {image.shape}, with smaller tiles at the edges")
+    f"the surface has the shape {np.shape(surface)}; needed: that of"
+    f" the image, {image.shape}, with smaller tiles at the edges")
 assert np.all(tile_otsu(image, 336) == otsu(image)), (
     "one tile that covers the whole page must give Otsu's threshold")
 assert np.all(surface[:64, :64] == otsu(image[:64, :64])), (
@@ -295,7 +296,7 @@ flat = flatten(image, 15)
 assert np.shape(flat) == image.shape, "one value for every pixel"
 assert 0 <= np.min(flat) and np.max(flat) <= 1, (
     f"values from {np.min(flat):.2f} to {np.max(flat):.2f}; needed:"
-    " 0 to 1, so clip what the camera's noise makes brighter than paper")
+    " 0 to 1, so clip what noise makes brighter than paper")
 score = f_measure(flat <= otsu(flat), ink)
 assert score > 0.95, (
     f"on the flat page Otsu reaches F {score:.2f}; needed: 0.95. Show"
@@ -465,5 +466,5 @@ show(photo, photo <= otsu(photo), photo <= tile_otsu(photo, 41),
      titles=("photograph", "Otsu", "tiles of 41", "flat, 25"),
      alt=["A printed page, darker towards the left.",
           "Otsu: the shaded left is one dark blot.",
-          "Tiles: the text can be read, with blots where there is none.",
+          "Tiles: the text can be read, with blots beside it.",
           "The flat page: the text can be read from edge to edge."])
