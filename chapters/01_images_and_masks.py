@@ -1161,7 +1161,8 @@ assert 1 in half and at_rim.all()
 # ```{dropdown} Hint
 # Go to floats, add, and cut off what is below 0 or above 1: `np.clip`.
 # ```
-#
+
+# %% [markdown] tags=["solution"]
 # ````{solution-start} brighter
 # :class: dropdown
 # ````
@@ -1189,7 +1190,8 @@ show(coins, brighter(coins, 0.25), height=200,
 # Put each hue on the unit circle, average the points, and take the
 # angle of the average. Complex numbers make it one line.
 # ```
-#
+
+# %% [markdown] tags=["solution"]
 # ````{solution-start} circular-hue
 # :class: dropdown
 # ````
@@ -1218,7 +1220,8 @@ assert min(angle, 1 - angle) < 0.02
 # ```{dropdown} Hint
 # `np.divmod`. For the second part, try the numbers 255 and 1001.
 # ```
-#
+
+# %% [markdown] tags=["solution"]
 # ````{solution-start} pack-panoptic
 # :class: dropdown
 # ````
@@ -1251,7 +1254,8 @@ print(unpack(np.array([1000 * VOID, 1000 * 1 + 1001])))
 # `ndimage.distance_transform_edt` gives every pixel its distance to the
 # nearest zero. Ask it once for each coin.
 # ```
-#
+
+# %% [markdown] tags=["solution"]
 # ````{solution-start} gap
 # :class: dropdown
 # ````
@@ -1287,7 +1291,8 @@ print(f"coins {two[0]} and {two[1]}, {gaps[two]:.1f} pixels apart")
 # one colour at a time, kept when the worst pair gets better, go a long
 # way.
 # ```
-#
+
+# %% [markdown] tags=["solution"]
 # ````{solution-start} third-cone
 # :class: dropdown
 # ````
