@@ -79,7 +79,7 @@ show(coffee, mask, paint(mask), classes=names,
 
 # %% [markdown]
 # The middle one is not broken. Its numbers run from 0 to 4, and on a
-# scale to 255 that is black. A {term}`mask <mask · 掩膜>` looks like a picture, is
+# scale to 255 that is black. A {term}`mask` looks like a picture, is
 # stored like a picture, and is none. It is a table of **names**:
 
 # %% tags=["nbval-check-output"]
@@ -90,11 +90,11 @@ print(coffee.shape, mask.shape, mask.dtype, np.unique(mask))
 #
 # 1. the mask is as high and as wide as its image, and the right way up;
 # 2. it holds one whole number for each pixel;
-# 3. every number is the index of a class, or {term}`void <void · 忽略区域>`;
+# 3. every number is the index of a class, or {term}`void`;
 # 4. both sides have the same list of classes, in the same order.
 #
 # In this course what has been checked against the contract is called a
-# {term}`sample <sample · 样本>`.
+# {term}`sample`.
 
 # %% tags=["export"]
 from dataclasses import dataclass, replace
@@ -636,7 +636,7 @@ class View(Lazy):
 
 # %% tags=["export"]
 class Dataset(Lazy):
-    """A sequence of `Sample`s, each read when it is asked for.
+    """`Sample` objects in order, each read when it is asked for.
 
     A subclass gives `read_image` and `read_mask`, and where there are
     any `read_instances` and `read_depth`. Each takes a name.
@@ -1271,7 +1271,7 @@ show(street.image, overlay(street.image, street.mask), photo.image,
 # ## Who splits, and how?
 #
 # A score counts on images that the method has never seen, so every set
-# comes with a {term}`split <split · 数据划分>`. "Never seen" is easy to
+# comes with a {term}`split`. "Never seen" is easy to
 # say and easy to get wrong. Pan a camera slowly across our
 # breakfast, and take a frame every six pixels. (Five lines are all it
 # takes to make a data set.)
@@ -1327,7 +1327,7 @@ print("single frames held out: {:.0%}; a stretch: {:.0%}"
 # %% [markdown]
 # The same frames, the same method, and it knows nothing about coffee
 # either time. The first number only says that a frame is like its
-# neighbour: the test has {term}`leaked <data leakage · 数据泄漏>` into
+# neighbour: the test has {term}`leaked <data leakage>` into
 # the training. Real data sets do this to you: CamVid's official validation
 # part is 101 frames from about seven seconds of one drive, and a second
 # before and after them the car is driving through the *training* part.

@@ -433,7 +433,7 @@ class View(Lazy):
 
 
 class Dataset(Lazy):
-    """A sequence of `Sample`s, each read when it is asked for.
+    """`Sample` objects in order, each read when it is asked for.
 
     A subclass gives `read_image` and `read_mask`, and where there are
     any `read_instances` and `read_depth`. Each takes a name.

@@ -267,7 +267,7 @@ show(overlay(rough.image, rough.mask), paint(rough.instances),
 # ## Runs
 #
 # COCO {cite}`lin2014` has outlines, too, and a second form for crowds:
-# {term}`run lengths <run-length encoding · 游程编码>`. Walk down the first column, then the second, and
+# {term}`run lengths <run-length encoding>`. Walk down the first column, then the second, and
 # count: so many zeros, so many ones, so many zeros… The walk always
 # starts with zeros; if the first pixel is a one, there are none of
 # them.
@@ -522,7 +522,7 @@ except ValueError as error:
     print(error)
 
 # %% [markdown]
-# And back. A PNG with a {term}`palette <palette · 调色板>` stores the labels *and* looks good in a
+# And back. A PNG with a {term}`palette` stores the labels *and* looks good in a
 # viewer: the best of both, as long as it is read by its indices.
 
 # %% tags=["export"]

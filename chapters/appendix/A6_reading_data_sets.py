@@ -143,9 +143,10 @@ stored = Image.fromarray(np.full((2, 2), 3, dtype=np.uint8))
 stored.putpalette([255, 255, 255] * 3 + [200, 30, 30])
 stored.save(folder / "palette.png")
 
-assert read_labels(folder / "palette.png")[0, 0] == 3
-colour = read_image(folder / "palette.png")[0, 0].tolist()
-assert colour == [200, 30, 30]
+label = read_labels(folder / "palette.png")[0, 0]
+colour = read_image(folder / "palette.png")[0, 0]
+print(label, colour)
+assert label == 3 and colour.tolist() == [200, 30, 30]
 
 
 # %% [markdown]
