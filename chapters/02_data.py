@@ -1392,7 +1392,7 @@ figure(fig, alt="Share of its area by which each thing grows, for an"
 # %% [markdown]
 # ## Claims, checked
 #
-# ### Claim: VOID pixels can be counted as background
+# ### Claim: What is void may as well be called by the class around it
 
 # %%
 rocket = pictures["rocket"]

@@ -92,7 +92,7 @@ def status(chapters: list[Chapter], outputs: dict) -> str:
             + table(["chapter", "laptop, minutes", "GPU, minutes",
                      "this build"], rows)
             + "\n\nMade with\n\n"
-            + table(list(versions), [list(versions.values())]) + "\n")
+            + table(["package", "version"], list(versions.items())) + "\n")
 
 
 # Results and bench
@@ -109,7 +109,8 @@ def number(value: float) -> str:
 
 
 def band(row: dict) -> str:
-    return f"{number(row['low'])} – {number(row['high'])}"
+    return f"{number(row['low'])}\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}" + (
+        number(row["high"]))
 
 
 def results() -> str:
@@ -187,7 +188,7 @@ def chapter_claims(chapter: Chapter) -> list[tuple[str, str]]:
 
 
 def claims(chapters: list[Chapter]) -> str:
-    rows = [[claim, verdict, link(chapter)] for chapter in chapters
+    rows = [[claim[0].upper() + claim[1:], verdict, link(chapter)] for chapter in chapters
             for claim, verdict in chapter_claims(chapter)]
     return ("# Claims, checked\n\nStatements that circulate in tutorials, and"
             " what running code says of them. The chapters show the code.\n\n"
