@@ -22,8 +22,6 @@
 # *What does a computer hold when it holds a picture, and what do we ask
 # of it when we ask for a segmentation?*
 #
-# **Minutes:** 0.2 on a laptop, no GPU needed.
-#
 # **You will be able to** read a picture as an array and say what its
 # numbers mean; choose between grey, RGB, HSV and Lab; tell semantic,
 # instance and panoptic masks apart; show any of them so that everybody

@@ -22,8 +22,6 @@
 # *What is in a mask file, how does it get broken, and how do we find
 # out before the training does?*
 #
-# **Minutes:** 0.2 on a laptop, no GPU needed.
-#
 # **You will be able to** say what a mask file promises and name five
 # ordinary tools that break the promise; check a folder of your own and
 # get all its faults in one report; use a dozen of the field's data sets
