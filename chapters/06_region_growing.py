@@ -60,9 +60,9 @@ plt.rcParams.update(STYLE)
 # ## What hangs together with this pixel?
 #
 # A threshold looks at every pixel for itself.
-# {term}`Region growing <region growing · 区域生长>` stands *in* a thing
+# {term}`Region growing <region growing>` stands *in* a thing
 # and walks. Start at the 50 in the third row, the
-# {term}`seed <seed · 种子点>`; step up, down, left and right, and only on
+# {term}`seed`; step up, down, left and right, and only on
 # pixels that differ from 50 by at most 10.
 
 # %%
@@ -71,7 +71,7 @@ land = np.array([[52, 51, 12, 50],
                  [47, 50, 10, 12],
                  [10, 45, 59, 61]])
 
-
+# %%
 def walk(image, seed, tolerance):
     reached, waiting = {seed}, [seed]
     while waiting:
@@ -84,7 +84,7 @@ def walk(image, seed, tolerance):
                 waiting.append(step)
     return reached
 
-
+# %%
 assert len(walk(land, (2, 1), 10)) == 7
 assert (0, 3) not in walk(land, (2, 1), 10)
 
@@ -96,7 +96,7 @@ assert (0, 3) not in walk(land, (2, 1), 10)
 # Which pixels are alike does not depend on the walk, only on the seed.
 # So all of them can be marked at once, and what is left is to find the
 # connected piece that holds the seed, a thing that SciPy does well: a
-# {term}`flood <flood · 漫水填充>` is **a band threshold, then a look-up.**
+# {term}`flood` is **a band threshold, then a look-up.**
 #
 # First the one question that all of this chapter's functions ask: what
 # is in a pixel? Three colours, or one grey; in any case a vector.
@@ -118,7 +118,7 @@ def _vectors(image):
                          " needed: finite values")
     return vectors
 
-
+# %% tags=["export"]
 def _not_below(least, name, number):
     if not number >= least:             # NaN is not, either
         raise ValueError(f"{name} is {number}; needed: {least} or more")
@@ -165,8 +165,7 @@ def flood(image: np.ndarray, seed: tuple[int, int],
     if connectivity not in (1, 2):
         raise ValueError(f"connectivity is {connectivity};"
                          " needed: 1 or 2")
-    off = vectors - vectors[y, x]
-    away = np.sqrt(np.einsum("yxc,yxc->yx", off, off))
+    away = np.linalg.norm(vectors - vectors[y, x], axis=-1)
     structure = ndimage.generate_binary_structure(2, connectivity)
     pieces, _ = ndimage.label(away <= tolerance, structure)
     return pieces == pieces[y, x]
@@ -188,8 +187,7 @@ for tolerance in (0, 5, 40):
 
 # %% [markdown]
 # With tolerance 0 nothing is left but to be equal: then flooding from
-# every pixel in turn is {term}`connected-component labelling
-# <connected-component labelling · 连通域标记>`, what
+# every pixel in turn is {term}`connected-component labelling`, what
 # `skimage.measure.label` does in one pass.
 
 # %%
@@ -240,7 +238,7 @@ show(*(errors(floods[i], drink) for i in chosen), legend=ERROR_COLOURS,
 # The region never shrinks, so the coffee fills; but before it is full,
 # the flood has found a place where coffee fades into the wall of the
 # cup, and four grey values later it runs all along the wall. That
-# is a {term}`leak <leak · 泄漏>`. It takes one weak pixel: a boundary is
+# is a {term}`leak`. It takes one weak pixel: a boundary is
 # as strong as its weakest place.
 #
 # **What went wrong?** A single number must be large enough for the
@@ -390,13 +388,12 @@ def _invite(y, x, queue, came, known, image, labels, total, size):
             heappush(queue, (away, came[0], v, u))
             came[0] += 1
 
-
+# %% tags=["export"]
 @njit(cache=True)
 def _grow(image, labels, total, size):
     """Let the regions in `labels` grow, in place, until they meet."""
     queue = [(0.0, 0, 0, 0) for _ in range(0)]
-    came = np.zeros(1, np.int64)
-    known = labels > 0                  # labelled, or in the list
+    known, came = labels > 0, np.zeros(1, np.int64)
     rest = queue, came, known, image, labels, total, size
     for y, x in np.ndindex(labels.shape):
         if labels[y, x]:
@@ -409,6 +406,17 @@ def _grow(image, labels, total, size):
         for c in range(image.shape[2]):
             total[i, c] += image[y, x, c]
         _invite(y, x, *rest)
+
+# %% tags=["export"]
+def _check_seeds(seeds, shape):
+    if seeds.dtype.kind not in "iu":
+        raise TypeError(f"seeds has dtype {seeds.dtype}; needed: int")
+    if seeds.shape != shape:
+        raise ValueError(f"seeds has shape {seeds.shape}; needed: that"
+                         f" of the image, {shape}")
+    if seeds.min() < 0 or not seeds.any():
+        raise ValueError(f"seeds goes from {seeds.min()} to"
+                         f" {seeds.max()}; needed: 0, and more")
 
 # %% tags=["export"]
 def seeded_region_growing(image: np.ndarray, seeds: np.ndarray
@@ -453,14 +461,7 @@ def seeded_region_growing(image: np.ndarray, seeds: np.ndarray
     array([[1, 1, 1, 2, 2, 2]])
     """
     vectors, seeds = _vectors(image), np.asarray(seeds)
-    if seeds.dtype.kind not in "iu":
-        raise TypeError(f"seeds has dtype {seeds.dtype}; needed: int")
-    if (seeds.shape != vectors.shape[:2] or seeds.min() < 0
-            or not seeds.any()):
-        raise ValueError(
-            f"seeds has shape {seeds.shape} and"
-            f" {np.count_nonzero(seeds)} seeds; needed: the image's"
-            f" {vectors.shape[:2]}, numbers from 0, one above it")
+    _check_seeds(seeds, vectors.shape[:2])
     numbers, labels = np.unique(np.append(0, seeds),
                                 return_inverse=True)
     labels = labels[1:].reshape(seeds.shape)
@@ -650,7 +651,7 @@ show(dotted, mean_colours(picture, mine_grown),
 # region: are you alike within yourself? *Alike* shall mean that
 # brightest and darkest are at most a tolerance apart. If not, cut the
 # square in four and ask the quarters {cite}`horowitz1976`. What comes
-# out is a {term}`quadtree <quadtree · 四叉树>`: large blocks where
+# out is a {term}`quadtree`: large blocks where
 # nothing happens, single pixels where much does.
 #
 # From the bottom it is even simpler. Four blocks have a darkest pixel,
@@ -668,7 +669,7 @@ def _halve(table, extreme):
     rows = extreme(table[::2], table[1::2])
     return extreme(rows[:, ::2], rows[:, 1::2])
 
-
+# %% tags=["export"]
 def quadtree(image: np.ndarray, tolerance: float) -> np.ndarray:
     """How large the square block is in which each pixel lies.
 
@@ -742,7 +743,7 @@ show(camera[part], level[part] / level.max(),
 # as two touching regions are alike together, make them one.
 #
 # Who belongs together is kept in a
-# {term}`union-find <union-find · 并查集>` forest {cite}`tarjan1975`.
+# {term}`union-find` forest {cite}`tarjan1975`.
 # Every region is a tree, every pixel points to
 # another one of its region, and the root points to itself. To merge,
 # point one root to the other; to ask, climb to the root, and shorten
@@ -765,7 +766,7 @@ def _unite(parent, a, b):
     parent[b] = a
     return a
 
-
+# %% tags=["export"]
 @njit(cache=True)
 def _number(parent, labels):
     """Number the trees from 1, in the order of their first pixels."""
@@ -802,7 +803,7 @@ def _boxes(vectors, block):
             high[b, c] = max(high[b, c], value)
     return low, high
 
-
+# %% tags=["export"]
 @njit(cache=True)
 def _merge_alike(parent, pairs, low, high, tolerance):
     """Unite pairs, in their order, that are alike together."""
@@ -943,11 +944,12 @@ print(steps, [1 + sum(steps > t) for t in (8, 9, 10)])
 # the right half accepts them, one by one.
 #
 # Every pixel has an edge to its right and to the three pixels below: a
-# {term}`graph <graph · 图>` of eight neighbours, each edge once. All we
-# need is the edges in order, with their numbers. So write both into one 64-bit
-# integer, the weight in front, the number behind, and sort integers:
-# nothing sorts faster, and equal weights have an order of their own.
-# The weights, at most $\sqrt 3$, are kept to 32 binary places.
+# {term}`graph` of eight neighbours, each edge once. All we
+# need is the edges in order, with their numbers. So write both into one
+# 64-bit integer, the weight in front, the number behind, and sort
+# integers: nothing sorts faster, and equal weights have an order of
+# their own. The weights, at most $\sqrt 3$, are kept to 32 binary
+# places.
 
 # %% tags=["export"]
 _AHEAD = ((0, 1), (1, -1), (1, 0), (1, 1))  # edges 0 to 3 of a pixel
@@ -958,8 +960,7 @@ _ONE = 2.0**32                              # a weight of 1
 def _edges(image):
     """All edges as integers: 33 bits of weight, 31 of number."""
     height, width, _ = image.shape
-    edges = np.empty(4 * height * width, np.uint64)
-    count = 0
+    edges, count = np.empty(4 * height * width, np.uint64), 0
     for y in range(height):
         for x in range(width):
             for n in range(4):
@@ -971,7 +972,7 @@ def _edges(image):
                     count += 1
     return edges[:count]
 
-
+# %% tags=["export"]
 @njit(cache=True)
 def _apart(image, y, x, v, u):
     """Euclid's distance of the colours of two pixels."""
@@ -1041,8 +1042,8 @@ def graph_merge(image: np.ndarray, scale: float = 100,
         Bool, uint8, uint16, or floats in [0, 1]; fewer than 2**29
         pixels.
     scale : float
-        0 or more, in steps of 1/255 times pixels, for every dtype: the k
-        of the paper. The larger, the larger the regions, by and large.
+        0 or more, in steps of 1/255 times pixels, for every dtype: the
+        k of the paper. More makes the regions larger, by and large.
     sigma : float
         0 or more: the standard deviation, in pixels, of the Gaussian
         that smooths the image first.
@@ -1187,20 +1188,21 @@ def truth_seeds(mask: np.ndarray, where: str = "skeleton"
     >>> truth_seeds(np.array([[0, 0, 0, 1, 1, 1, 1]]), "core")
     array([[1, 0, 0, 0, 0, 0, 2]], dtype=int32)
     """
-    from skimage.morphology import skeletonize
     if where not in ("core", "skeleton"):
         raise ValueError(f"where is {where!r}; needed: core, skeleton")
     seeds = np.zeros(mask.shape, np.int32)
     for label in np.unique(mask[mask != VOID]):
-        side = mask == label
-        depth = ndimage.distance_transform_edt(side)
-        if where == "core":
-            chosen = side & (depth >= np.quantile(depth[side], 0.9))
-        else:
-            chosen = skeletonize(side)
-            chosen &= depth >= min(3, depth[chosen].max())
-        seeds[chosen] = label + 1
+        seeds[_inner(mask == label, where)] = label + 1
     return seeds
+
+
+def _inner(side, where):
+    from skimage.morphology import skeletonize
+    depth = ndimage.distance_transform_edt(side)
+    if where == "core":
+        return depth >= np.quantile(depth[side], 0.9)
+    lines = skeletonize(side)
+    return lines & (depth >= min(3, depth[lines].max()))
 
 # %% [markdown]
 # On the saucer, which may be shown, and in every build of this book:
@@ -1316,8 +1318,8 @@ walls = np.hstack([data.gravel()[:256, :256], data.brick()[:256, :256]])
 
 def shares(labels):
     gravel, brick = (
-        np.bincount(side.ravel(), minlength=labels.max() + 1) / side.size
-        for side in np.split(labels, 2, axis=1))
+        np.bincount(side.ravel(), minlength=labels.max() + 1)
+        / side.size for side in np.split(labels, 2, axis=1))
     return gravel.max(), brick[gravel.argmax()]
 
 for tolerance in (60, 140, 180, 200, 220):

@@ -95,8 +95,7 @@ def flood(image: np.ndarray, seed: tuple[int, int],
     if connectivity not in (1, 2):
         raise ValueError(f"connectivity is {connectivity};"
                          " needed: 1 or 2")
-    off = vectors - vectors[y, x]
-    away = np.sqrt(np.einsum("yxc,yxc->yx", off, off))
+    away = np.linalg.norm(vectors - vectors[y, x], axis=-1)
     structure = ndimage.generate_binary_structure(2, connectivity)
     pieces, _ = ndimage.label(away <= tolerance, structure)
     return pieces == pieces[y, x]
@@ -186,8 +185,7 @@ def _invite(y, x, queue, came, known, image, labels, total, size):
 def _grow(image, labels, total, size):
     """Let the regions in `labels` grow, in place, until they meet."""
     queue = [(0.0, 0, 0, 0) for _ in range(0)]
-    came = np.zeros(1, np.int64)
-    known = labels > 0                  # labelled, or in the list
+    known, came = labels > 0, np.zeros(1, np.int64)
     rest = queue, came, known, image, labels, total, size
     for y, x in np.ndindex(labels.shape):
         if labels[y, x]:
@@ -200,6 +198,17 @@ def _grow(image, labels, total, size):
         for c in range(image.shape[2]):
             total[i, c] += image[y, x, c]
         _invite(y, x, *rest)
+
+
+def _check_seeds(seeds, shape):
+    if seeds.dtype.kind not in "iu":
+        raise TypeError(f"seeds has dtype {seeds.dtype}; needed: int")
+    if seeds.shape != shape:
+        raise ValueError(f"seeds has shape {seeds.shape}; needed: that"
+                         f" of the image, {shape}")
+    if seeds.min() < 0 or not seeds.any():
+        raise ValueError(f"seeds goes from {seeds.min()} to"
+                         f" {seeds.max()}; needed: 0, and more")
 
 
 def seeded_region_growing(image: np.ndarray, seeds: np.ndarray
@@ -248,14 +257,7 @@ def seeded_region_growing(image: np.ndarray, seeds: np.ndarray
     06 Region growing, "What if seeds compete?".
     """
     vectors, seeds = _vectors(image), np.asarray(seeds)
-    if seeds.dtype.kind not in "iu":
-        raise TypeError(f"seeds has dtype {seeds.dtype}; needed: int")
-    if (seeds.shape != vectors.shape[:2] or seeds.min() < 0
-            or not seeds.any()):
-        raise ValueError(
-            f"seeds has shape {seeds.shape} and"
-            f" {np.count_nonzero(seeds)} seeds; needed: the image's"
-            f" {vectors.shape[:2]}, numbers from 0, one above it")
+    _check_seeds(seeds, vectors.shape[:2])
     numbers, labels = np.unique(np.append(0, seeds),
                                 return_inverse=True)
     labels = labels[1:].reshape(seeds.shape)
@@ -506,8 +508,7 @@ _ONE = 2.0**32                              # a weight of 1
 def _edges(image):
     """All edges as integers: 33 bits of weight, 31 of number."""
     height, width, _ = image.shape
-    edges = np.empty(4 * height * width, np.uint64)
-    count = 0
+    edges, count = np.empty(4 * height * width, np.uint64), 0
     for y in range(height):
         for x in range(width):
             for n in range(4):
@@ -577,8 +578,8 @@ def graph_merge(image: np.ndarray, scale: float = 100,
         Bool, uint8, uint16, or floats in [0, 1]; fewer than 2**29
         pixels.
     scale : float
-        0 or more, in steps of 1/255 times pixels, for every dtype: the k
-        of the paper. The larger, the larger the regions, by and large.
+        0 or more, in steps of 1/255 times pixels, for every dtype: the
+        k of the paper. More makes the regions larger, by and large.
     sigma : float
         0 or more: the standard deviation, in pixels, of the Gaussian
         that smooths the image first.
@@ -662,17 +663,18 @@ def truth_seeds(mask: np.ndarray, where: str = "skeleton"
     -------
     06 Region growing, "And on horses that nobody drew for us?".
     """
-    from skimage.morphology import skeletonize
     if where not in ("core", "skeleton"):
         raise ValueError(f"where is {where!r}; needed: core, skeleton")
     seeds = np.zeros(mask.shape, np.int32)
     for label in np.unique(mask[mask != VOID]):
-        side = mask == label
-        depth = ndimage.distance_transform_edt(side)
-        if where == "core":
-            chosen = side & (depth >= np.quantile(depth[side], 0.9))
-        else:
-            chosen = skeletonize(side)
-            chosen &= depth >= min(3, depth[chosen].max())
-        seeds[chosen] = label + 1
+        seeds[_inner(mask == label, where)] = label + 1
     return seeds
+
+
+def _inner(side, where):
+    from skimage.morphology import skeletonize
+    depth = ndimage.distance_transform_edt(side)
+    if where == "core":
+        return depth >= np.quantile(depth[side], 0.9)
+    lines = skeletonize(side)
+    return lines & (depth >= min(3, depth[lines].max()))

@@ -7,7 +7,7 @@ Exported from 04_thresholding.py; edit the chapter, not this file.
 
 import numpy as np
 from numba import njit
-from scipy import ndimage
+from scipy.ndimage import label
 
 __all__ = [
     "histogram",
@@ -217,8 +217,7 @@ def multi_otsu(image: np.ndarray, classes: int = 3) -> np.ndarray:
     04 Thresholding, "What if there are more than two?".
     """
     if not isinstance(classes, (int, np.integer)) or classes < 2:
-        raise ValueError(f"classes is {classes!r};"
-                         " needed: an integer of at least 2")
+        raise ValueError(f"classes is {classes!r}; needed: 2 or more")
     count, grey = histogram(image, least=classes)
     used = np.flatnonzero(count)
     pixels = np.append(0, np.cumsum(count[used]))
@@ -322,9 +321,12 @@ def li(image: np.ndarray) -> float:
         n0, s0 = pixels[split], summed[split]
         if s0 == 0:                         # the dark side is all 0
             break
-        dark, bright = s0 / n0, (summed[-1] - s0) / (pixels[-1] - n0)
-        t = (bright - dark) / (np.log(bright) - np.log(dark))
+        t = _log_mean(s0 / n0, (summed[-1] - s0) / (pixels[-1] - n0))
     return float(t + grey[0])
+
+
+def _log_mean(dark, bright):
+    return (bright - dark) / (np.log(bright) - np.log(dark))
 
 
 # When must one number fail?
@@ -333,6 +335,17 @@ def li(image: np.ndarray) -> float:
 _INK, _PAPER = 60, 200
 _BARS = ((0, 0, 2, 8), (5, 0, 2, 8), (10, 0, 2, 8),     # y, x, h, w
          (0, 0, 7, 2), (0, 6, 7, 2), (5, 0, 7, 2), (5, 6, 7, 2))
+
+
+def _script(rng):
+    ink = np.zeros((230, 336), dtype=bool)
+    for top in range(10, 210, 22):
+        for left in range(12, 324, 12):
+            letter = rng.random() > 0.15        # else a space
+            for y, x, h, w in _BARS:
+                bar = letter and rng.random() < 0.55
+                ink[top + y:, left + x:][:h, :w] |= bar
+    return ink
 
 
 def printed_page(gradient: float = 0.0, noise: float = 5.0,
@@ -366,13 +379,7 @@ def printed_page(gradient: float = 0.0, noise: float = 5.0,
     if not 0 <= gradient <= 1:
         raise ValueError(f"gradient is {gradient}; needed: 0 to 1")
     rng = np.random.default_rng(seed)
-    ink = np.zeros((230, 336), dtype=bool)
-    for top in range(10, 210, 22):
-        for left in range(12, 324, 12):
-            letter = rng.random() > 0.15        # else a space
-            for y, x, h, w in _BARS:
-                bar = letter and rng.random() < 0.55
-                ink[top + y:, left + x:][:h, :w] |= bar
+    ink = _script(rng)
     y, x = np.indices(ink.shape)
     light = 1 - gradient * (y / ink.shape[0] + x / ink.shape[1]) / 2
     grey = np.where(ink, _INK, _PAPER) * light
@@ -443,7 +450,7 @@ def integral_image(image: np.ndarray) -> np.ndarray:
 
 @njit(cache=True)
 def _two_tables(image, rows, columns, offset):
-    """Integral images of an image less an offset, and of its squares."""
+    """Integral images of `image - offset` and of its square."""
     table = np.zeros((2, len(rows) + 1, len(columns) + 1))
     for y in range(len(rows)):
         total = squares = 0.0
@@ -458,7 +465,7 @@ def _two_tables(image, rows, columns, offset):
 
 @njit(cache=True)
 def _look_up(table, size):
-    """Mean and standard deviation of every window, four corners each."""
+    """Mean and deviation of every window, four corners each."""
     height, width = table.shape[1] - size, table.shape[2] - size
     mean, std = np.empty((height, width)), np.empty((height, width))
     for y in range(height):
@@ -499,11 +506,7 @@ def local_mean_std(image: np.ndarray, window_size: int):
     -------
     04 Thresholding, "How do we add up every window at once?".
     """
-    image = _grey_image(image)
-    size, whole = window_size, (int, np.integer)
-    if not isinstance(size, whole) or size < 1 or size % 2 == 0:
-        raise ValueError(f"window_size is {size!r};"
-                         " needed: an odd integer, 1 or more")
+    image, size = _grey_image(image), _odd(window_size)
     offset = image.mean(dtype=float)
     if image.dtype.kind != "f":
         offset = np.rint(offset)
@@ -512,9 +515,17 @@ def local_mean_std(image: np.ndarray, window_size: int):
     rows, columns = (np.pad(np.arange(n), size // 2, mode="reflect")
                      for n in image.shape)
     table = _two_tables(image, rows, columns, offset)
-    mean, std = _look_up(table, int(size))
+    mean, std = _look_up(table, size)
     mean += offset
     return mean, std
+
+
+def _odd(size):
+    whole = isinstance(size, (int, np.integer))
+    if not whole or size < 1 or size % 2 == 0:
+        raise ValueError(f"window_size is {size!r};"
+                         " needed: an odd integer, 1 or more")
+    return int(size)
 
 
 # How far below its surroundings is ink?
@@ -641,7 +652,7 @@ def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
     if not np.all(np.asarray(low) <= high):
         raise ValueError("low is above high; needed: low <= high"
                          " at every pixel")
-    pieces, number = ndimage.label(image > low)
+    pieces, number = label(image > low)
     vouched = np.zeros(number + 1, dtype=bool)
     vouched[pieces[image > high]] = True
     return vouched[pieces]

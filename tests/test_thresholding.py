@@ -92,8 +92,9 @@ def test_otsu_equals_trying_all(image):
 
 
 def test_otsu_takes_sizes_into_account():
-    image = np.array([[0] * 30 + [4] * 30 + [9, 10, 30]], dtype=np.uint8)
-    assert (thresholding.otsu(image),) == lowest_best_split(image, 2)
+    image = np.array([[0] * 50 + [5] * 50 + [12]], dtype=np.uint8)
+    assert thresholding.otsu(image) == 0
+    assert lowest_best_split(image, 2) == (0,)
 
 
 def test_otsu_keeps_both_sides_and_returns_a_python_number():
@@ -133,6 +134,25 @@ def test_multi_otsu_equals_trying_all(image, classes):
     if len(np.unique(image)) >= classes:
         found = thresholding.multi_otsu(image, classes)
         assert tuple(found) == lowest_best_split(image, classes)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+@pytest.mark.parametrize("length", [5, 6, 7, 8, 11])
+@pytest.mark.parametrize("factor", [1, 3, 7])
+def test_ties_go_to_the_lowest_thresholds(classes, length, factor):
+    """Equal steps tie often, and in floats by rounding only nearly."""
+    image = np.repeat(factor * np.arange(length), 3)[None]
+    assert tuple(thresholding.multi_otsu(image, classes)) == (
+        lowest_best_split(image, classes))
+
+
+@pytest.mark.parametrize("half", [[6, 10, 4], [0, 10, 7, 0, 6, 0],
+                                  [6, 5, 6, 8, 11, 4], [5, 9, 10, 8, 6]])
+def test_ties_that_rounding_would_decide(half):
+    """In a symmetric histogram each split does as well as its mirror."""
+    image = np.array([half + [40 - value for value in half]])
+    assert tuple(thresholding.multi_otsu(image, 3)) == (
+        lowest_best_split(image, 3))
 
 
 def test_multi_otsu_of_sixteen_bits():
@@ -398,7 +418,7 @@ def test_too_many_integers():
 
 @pytest.mark.parametrize("classes", [1, 0, -3, 2.5, "3"])
 def test_classes_must_be_a_whole_number(classes):
-    with pytest.raises(ValueError, match="classes is .*at least 2"):
+    with pytest.raises(ValueError, match="classes is .*2 or more"):
         thresholding.multi_otsu(PICTURES["coins"], classes)
 
 

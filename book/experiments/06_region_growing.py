@@ -123,7 +123,7 @@ def measure() -> dict:
                              ("dataset", "metric", "value", "low", "high")})
     by_seeds = {kind: scores[f"seeded growing, seeds from {kind}"][:, 0]
                 for kind in PLANT}
-    rows += [row(f"seeded growing: {more} - {less}", "test", "IoU",
+    rows += [row(f"seeded growing: {more} - {less}", "test", "gain in IoU",
                  by_seeds[more] - by_seeds[less])
              for more, less in (("core", "place"), ("skeleton", "core"))]
     for kind, plant in PLANT.items():
