@@ -104,9 +104,6 @@ def flood(image: np.ndarray, seed: tuple[int, int],
 # What if seeds compete?
 # ----------------------
 
-_CROSS = ((-1, 0), (0, -1), (0, 1), (1, 0))
-
-
 def seeds_at(shape: tuple[int, int], strokes, radius: float = 3
              ) -> np.ndarray:
     """Seeds drawn as discs, for `seeded_region_growing`.
@@ -150,6 +147,9 @@ def seeds_at(shape: tuple[int, int], strokes, radius: float = 3
                                  f" {shape[0]} x {shape[1]}")
             seeds[np.hypot(y - v, x - u) <= radius] = label
     return seeds
+
+
+_CROSS = ((-1, 0), (0, -1), (0, 1), (1, 0))
 
 
 @njit(cache=True)

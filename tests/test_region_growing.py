@@ -485,3 +485,26 @@ def test_bad_arguments_are_named(call, names):
         call()
     assert str(caught.value).startswith(names)
     assert "needed" in str(caught.value) and "\n" not in str(caught.value)
+
+
+# Seeds from the truth
+
+@pytest.mark.parametrize("where", ["core", "skeleton"])
+def test_truth_seeds_lie_in_their_own_region(where):
+    y, x = np.indices((60, 80))
+    mask = np.where(np.hypot(y - 30, x - 40) < 20, 3, 0).astype(np.uint8)
+    mask[:, :10] = 255                              # nobody can judge
+    seeds = growing.truth_seeds(mask, where)
+    assert seeds.dtype == np.int32 and set(np.unique(seeds)) == {0, 1, 4}
+    assert (seeds[seeds > 0] == mask[seeds > 0] + 1).all()
+    inner = ndimage.distance_transform_edt(mask == 3)
+    assert inner[seeds == 4].min() >= (3 if where == "skeleton" else 9)
+
+
+def test_truth_seeds_of_thin_things_are_not_empty():
+    mask = np.zeros((20, 20), np.uint8)
+    mask[10, 3:17] = 1
+    for where in ("core", "skeleton"):
+        assert (growing.truth_seeds(mask, where) == 2).any()
+    with pytest.raises(ValueError, match="where is 'middle'"):
+        growing.truth_seeds(mask, "middle")

@@ -21,4 +21,4 @@ def lines():
         "flood, 512²", lambda: region_growing.flood(grey, (60, 400), 40),
         lambda: segmentation.flood(grey, (60, 400), tolerance=40,
                                    connectivity=1),
-        "scikit-image", 1.0, np.array_equal)
+        "scikit-image", 3.0, np.array_equal)
