@@ -1141,8 +1141,13 @@ for k in (10, 100, 1000):
 # who accepts $w$ is known before the first of them is tried, and along
 # all edges between accepting regions merges happen in whatever order.
 #
-# The second pass has no such rule, and with `min_size=20` the order of
-# equals matters again, a little.
+# The second pass has no such rule. A crumb goes to the first of equals,
+# and the order matters again:
+
+# %%
+ours = graph_merge(camera, 100, sigma=0, min_size=20)
+turned = graph_merge(camera[::-1, ::-1], 100, sigma=0, min_size=20)
+assert not same_partition(ours, turned[::-1, ::-1])
 
 # %% [markdown]
 # ## And on horses that nobody drew for us?
