@@ -416,8 +416,10 @@ def test_mean_colours_equal_scipys(image, seed):
     labels = np.random.default_rng(seed).integers(0, 4, image.shape[:2])
     ours = growing.mean_colours(image.astype(float), labels)
     for c in range(vectors(image).shape[2]):
-        means = ndimage.mean(vectors(image)[..., c], labels, range(4))
-        np.testing.assert_allclose(vectors(ours)[..., c], means[labels])
+        for label in np.unique(labels):
+            mean = ndimage.mean(vectors(image)[..., c], labels, label)
+            np.testing.assert_allclose(vectors(ours)[labels == label, c],
+                                       mean)
     rounded = growing.mean_colours(image, labels)
     assert rounded.dtype == np.uint8 and rounded.shape == image.shape
     assert abs(rounded - ours).max() <= 0.5
