@@ -144,11 +144,23 @@ def gradients(image: np.ndarray, sigma: float = 1.0):
 
 def _grey(image):
     """A grey image in float64, from 0 to 1."""
-    image = as_float(image)
-    if image.ndim != 2 or image.size == 0:
-        raise ValueError(f"image has shape {image.shape};"
-                         " needed: (H, W) with at least one pixel")
-    return image.astype(float)
+    return _plane(as_float(image), "image", "f").astype(float)
+
+
+def _plane(array, name, kinds, shape=None):
+    """An (H, W) array, finite and of one of the kinds of numbers."""
+    array = np.asarray(array)
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name} has dtype {array.dtype}; needed: bool,"
+                        " integers" + " or floats" * ("f" in kinds))
+    if array.ndim != 2 or not array.size or array.shape != (
+            shape or array.shape):
+        raise ValueError(f"{name} has shape {array.shape}; needed:"
+                         f" {shape or '(H, W), at least one pixel'}")
+    if not np.isfinite([array.min(), array.max()]).all():
+        raise ValueError(f"{name} holds NaN or infinity;"
+                         " needed: finite values")
+    return array
 
 
 # How thin can a ring be?
@@ -188,22 +200,20 @@ def thin(dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If the two shapes differ or are not (H, W).
+    TypeError, ValueError
+        If they are no such arrays, or the two shapes differ.
 
     Notes
     -----
-    Non-maximum suppression as in Canny (1986), section VIII, with the
-    two slopes beside a pixel interpolated linearly.
+    Non-maximum suppression as in Canny (1986), with the two slopes
+    beside a pixel interpolated linearly.
 
     Chapter
     -------
     05 Edges, contours, watershed, "How thin can a ring be?".
     """
-    dy, dx = np.asarray(dy, float), np.asarray(dx, float)
-    if dy.ndim != 2 or dy.shape != dx.shape:
-        raise ValueError(f"dy has shape {dy.shape}, dx {dx.shape};"
-                         " needed: both (H, W)")
+    dy = _plane(dy, "dy", "buif").astype(float)
+    dx = _plane(dx, "dx", "buif", dy.shape).astype(float)
     lines = np.zeros(dy.shape)
     _ridges(np.hypot(dy, dx), dy, dx, lines)
     return lines
@@ -262,11 +272,28 @@ def _damping(n, alpha, beta):
     return alpha * b + beta * b**2
 
 
-def active_contour(image: np.ndarray, contour: np.ndarray,
-                   alpha: float = 0.01, beta: float = 0.1,
-                   gamma: float = 0.01, w_line: float = 0.0,
-                   w_edge: float = 1.0, max_move: float = 1.0,
-                   iterations: int = 2500) -> np.ndarray:
+def _ring(contour):
+    """Points (y, x) as complex numbers y + ix."""
+    contour = np.asarray(contour, dtype=float)
+    if (contour.ndim != 2 or contour.shape[1] != 2 or len(contour) < 5
+            or not np.isfinite(contour).all()):
+        raise ValueError(f"contour has shape {contour.shape}; needed:"
+                         " (N, 2) finite points (y, x), N at least 5")
+    return contour[:, 0] + 1j * contour[:, 1]
+
+
+def _force(image, w_line, w_edge):
+    """What the image pulls with, as a function of the points."""
+    steep = np.sqrt(2) * np.hypot(*gradients(image, 0))
+    slopes = np.gradient(w_line * image + w_edge * steep)
+    return lambda z: sum(unit * ndimage.map_coordinates(
+        slope, (z.real, z.imag), order=1, mode="nearest")
+        for unit, slope in zip((1, 1j), slopes))
+
+
+def active_contour(image: np.ndarray, contour: np.ndarray, alpha=0.01,
+                   beta=0.1, gamma=0.01, w_line=0.0, w_edge=1.0,
+                   max_move=1.0, iterations=2500) -> np.ndarray:
     """A closed contour that has crept onto the edges near it.
 
     Parameters
@@ -300,38 +327,25 @@ def active_contour(image: np.ndarray, contour: np.ndarray,
 
     Notes
     -----
-    Kass, Witkin and Terzopoulos (1988), appendix. Parameters mean what
-    they mean in scikit-image.
+    Kass, Witkin and Terzopoulos (1988), with semi-implicit steps.
+    Parameters mean what they mean in scikit-image.
 
     Chapter
     -------
     05 Edges, contours, watershed, "What if the contour is elastic?".
     """
-    image, z = _grey(image), _ring(contour)
     if not gamma > 0:
         raise ValueError(f"gamma is {gamma}; needed: above 0")
-    steep = np.sqrt(2) * np.hypot(*gradients(image, 0))
-    pull = np.gradient(w_line * image + w_edge * steep)
-    damping = _damping(z.size, alpha, beta) + gamma
+    z, force = _ring(contour), _force(_grey(image), w_line, w_edge)
+    damping = gamma + _damping(z.size, alpha, beta)
     for _ in range(iterations):
-        f_y, f_x = (ndimage.map_coordinates(p, (z.real, z.imag), order=1,
-                                            mode="nearest") for p in pull)
-        push = np.fft.fft(gamma * z + f_y + 1j * f_x)
+        push = np.fft.fft(gamma * z + force(z))
         move = np.fft.ifft(push / damping) - z
         move = np.tanh(move.view(float) / max_move).view(complex)
         z += max_move * move
         if max_move * np.abs(move).max() < 1e-3:
             break
     return np.stack([z.real, z.imag], axis=1)
-
-
-def _ring(contour):
-    contour = np.asarray(contour, dtype=float)
-    if (contour.ndim != 2 or contour.shape[1] != 2 or len(contour) < 5
-            or not np.isfinite(contour).all()):
-        raise ValueError(f"contour has shape {contour.shape}; needed:"
-                         " (N, 2) finite points (y, x), N at least 5")
-    return contour[:, 0] + 1j * contour[:, 1]
 
 
 # What if there is no edge at all?
@@ -360,9 +374,29 @@ def _evolve(phi, new, image, c1, c2, mu, dt):
             out[x] = (p + delta * (bend + fit)) / (1 + delta * stiff)
 
 
-def chan_vese(image: np.ndarray, mu: float = 0.25,
-              iterations: int = 500, tolerance: float = 1e-3,
-              dt: float = 0.5, start=None) -> np.ndarray:
+def _step(phi, new, image, mu, dt):
+    """Fill `new` with the next level set; how far it moved (rms)."""
+    inside = phi[1:-1, 1:-1] > 0
+    number, light = np.count_nonzero(inside), image.sum(where=inside)
+    c1 = light / max(number, 1)
+    c2 = (image.sum() - light) / max(image.size - number, 1)
+    _evolve(phi, new, image, c1, c2, mu, dt)
+    new[0], new[-1] = new[1], new[-2]
+    new[:, 0], new[:, -1] = new[:, 1], new[:, -2]
+    return np.sqrt(np.mean((new - phi)[1:-1, 1:-1]**2))
+
+
+def _level_set(start, shape):
+    """The level set to start from, with a border of 1."""
+    if start is None:
+        y, x = (np.sin(np.pi / 5 * np.arange(n)) for n in shape)
+        start = y[:, None] * x
+    start = _plane(start, "start", "buif", shape)
+    return np.pad(start.astype(float), 1, mode="edge")
+
+
+def chan_vese(image: np.ndarray, mu=0.25, iterations=500,
+              tolerance=1e-3, dt=0.5, start=None) -> np.ndarray:
     """Two regions of constant grey with a short outline between them.
 
     Parameters
@@ -407,38 +441,14 @@ def chan_vese(image: np.ndarray, mu: float = 0.25,
     if not (mu >= 0 and dt > 0):
         raise ValueError(f"mu is {mu}, dt {dt};"
                          " needed: mu >= 0 and dt > 0")
-    phi = np.pad(_start(image.shape, start), 1, mode="edge")
-    new, total = phi.copy(), image.sum()
+    phi = _level_set(start, image.shape)
+    new = phi.copy()
     for _ in range(iterations):
-        inside = phi[1:-1, 1:-1] > 0
-        number = np.count_nonzero(inside)
-        light = image.sum(where=inside)
-        c1 = light / max(number, 1)
-        c2 = (total - light) / max(image.size - number, 1)
-        _evolve(phi, new, image, c1, c2, mu, dt)
-        _extend(new)
+        moved = _step(phi, new, image, mu, dt)
         phi, new = new, phi
-        if np.sqrt(np.mean((phi - new)[1:-1, 1:-1]**2)) <= tolerance:
+        if moved <= tolerance:
             break
     return phi[1:-1, 1:-1] > 0
-
-
-def _extend(phi):
-    """Repeat the outermost pixels in the border."""
-    phi[0], phi[-1] = phi[1], phi[-2]
-    phi[:, 0], phi[:, -1] = phi[:, 1], phi[:, -2]
-
-
-def _start(shape, start):
-    """The level set to start from."""
-    if start is None:
-        y, x = (np.sin(np.pi / 5 * np.arange(n)) for n in shape)
-        return y[:, None] * x
-    start = np.array(start, dtype=float)
-    if start.shape != shape or not np.isfinite(start).all():
-        raise ValueError(f"start has shape {start.shape}; needed:"
-                         f" {shape} finite numbers, as the image")
-    return start
 
 
 # How far is it to the ground?
@@ -520,21 +530,10 @@ def distance_transform(mask: np.ndarray) -> np.ndarray:
     -------
     05 Edges, contours, watershed, "How far is it to the ground?".
     """
-    inside = _mask(mask, "mask")
+    inside = _plane(mask, "mask", "bui") != 0
     d2 = np.empty(inside.shape)
     _squared_distances(inside, d2)
     return np.sqrt(d2, out=d2)
-
-
-def _mask(mask, name):
-    mask = np.asarray(mask)
-    if mask.dtype.kind not in "bui":
-        raise TypeError(f"{name} has dtype {mask.dtype};"
-                        " needed: bool or integers")
-    if mask.ndim != 2 or mask.size == 0:
-        raise ValueError(f"{name} has shape {mask.shape};"
-                         " needed: (H, W) with at least one pixel")
-    return mask != 0
 
 
 # Where do two waters meet?
@@ -597,7 +596,7 @@ def _levels(elevation):
     """The rank of every pixel among the different elevations."""
     if elevation.dtype.kind in "bu" and elevation.itemsize <= 2:
         return elevation.astype(np.int32), int(elevation.max()) + 1
-    bits = (elevation.ravel() + 0.0).view(np.int64)   # no -0.0
+    bits = (elevation.astype(float) + 0).ravel().view(np.int64)
     keys = np.where(bits < 0, ~bits, bits ^ np.int64(-2**63))
     order = _sorted(keys.view(np.uint64))
     ranks = np.zeros(keys.size, np.int32)
@@ -646,46 +645,18 @@ def watershed(elevation: np.ndarray, markers: np.ndarray,
     -------
     05 Edges, contours, watershed, "Where do two waters meet?".
     """
-    elevation = _elevation(elevation)
-    markers = _same_shape(markers, elevation, "markers")
+    level, levels = _levels(_plane(elevation, "elevation", "buif"))
+    markers = _plane(markers, "markers", "bui", level.shape)
     if markers.min() < 0 or markers.max() >= 2**31:
         raise ValueError(f"markers are {markers.min()} to"
                          f" {markers.max()}; needed: 0 to 2**31 - 1")
     if mask is not None:
-        mask = _same_shape(mask, elevation, "mask")
+        mask = _plane(mask, "mask", "bui", level.shape)
         markers = np.where(mask != 0, markers, -1)
     basin = np.pad(markers.astype(np.int32), 1, constant_values=-1)
-    level, levels = _levels(elevation)
     _flood(np.pad(level, 1).ravel(), levels, basin.ravel(),
            basin.shape[1])
     return np.maximum(basin[1:-1, 1:-1], 0)
-
-
-def _elevation(elevation):
-    elevation = np.asarray(elevation)
-    if elevation.dtype.kind not in "buif":
-        raise TypeError(f"elevation has dtype {elevation.dtype};"
-                        " needed: bool, integers or floats")
-    if elevation.ndim != 2 or elevation.size == 0:
-        raise ValueError(f"elevation has shape {elevation.shape};"
-                         " needed: (H, W) with at least one pixel")
-    if elevation.dtype.kind in "bu" and elevation.itemsize <= 2:
-        return elevation
-    if not np.isfinite([elevation.min(), elevation.max()]).all():
-        raise ValueError("elevation holds NaN or infinity;"
-                         " needed: finite values")
-    return elevation.astype(float)
-
-
-def _same_shape(array, elevation, name):
-    array = np.asarray(array)
-    if array.dtype.kind not in "bui":
-        raise TypeError(f"{name} has dtype {array.dtype};"
-                        " needed: bool or integers")
-    if array.shape != elevation.shape:
-        raise ValueError(f"{name} has shape {array.shape}; needed:"
-                         f" {elevation.shape}, as elevation")
-    return array
 
 
 # How many springs?
@@ -720,12 +691,12 @@ def peaks(elevation: np.ndarray, depth: float = 0.75) -> np.ndarray:
     05 Edges, contours, watershed, "How many springs?".
     """
     from skimage.morphology import reconstruction
-    elevation = _elevation(elevation).astype(float)
+    elevation = _plane(elevation, "elevation", "buif").astype(float)
     if not depth > 0:
         raise ValueError(f"depth is {depth}; needed: above 0")
+    cross = ndimage.generate_binary_structure(2, 1)
     regrown = reconstruction(elevation - depth, elevation,
-                             footprint=ndimage.generate_binary_structure(
-                                 2, 1))
+                             footprint=cross)
     domes = np.where(elevation > 0, elevation - regrown, 0)
     return ndimage.label(hysteresis(domes, 0, depth * (1 - 1e-6)))[0]
 
