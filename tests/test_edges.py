@@ -200,7 +200,7 @@ def test_snake_lies_down_on_a_bright_line():
     image = ndimage.gaussian_filter(image, 2)
     ended = edges.active_contour(image / image.max(), circle(50, 55, 34),
                                  w_line=1, w_edge=0)
-    assert abs(np.hypot(*(ended - (48, 57)).T) - 27).max() < 1
+    assert abs(np.hypot(*(ended - (48, 57)).T) - 27).max() < 2
 
 
 def test_snake_spans_a_gap_that_edges_leave_open():
