@@ -146,7 +146,7 @@ def executed(chapter: Chapter, real: bool = False) -> tuple:
     part = path.with_suffix(".part")
     nbformat.write(notebook, part)
     part.replace(path)
-    return notebook, True
+    return nbformat.read(path, as_version=4), True
 
 
 # Checked outputs
