@@ -51,8 +51,8 @@ import matplotlib.pyplot as plt
 from skimage import draw, feature, segmentation
 
 from seglib.datasets import SamplePictures
-from seglib.display import (ERROR_COLOURS, STYLE, errors, figure, paint,
-                            show)
+from seglib.display import (ERROR_COLOURS, PALETTE, STYLE, errors,
+                            figure, overlay, paint, show)
 from seglib.environment import results
 from seglib.metrics import confusion_matrix, dice, panoptic_quality
 
@@ -687,19 +687,20 @@ worse, _ = disc_on_ramp(0.5)
 slipped = active_contour(worse, start)
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(7, 3))
-for ax, image, contour in zip(axes, (ramp, worse), (fitted, slipped)):
-    ax.imshow(image, cmap="gray", vmin=0, vmax=1)
-    for ring, style, name in ((start, "C1--", "start"),
-                              (contour, "C5-", "at rest")):
-        y, x = np.append(ring, ring[:1], axis=0).T
-        ax.plot(x, y, style, label=name)
-    ax.set_axis_off()
-axes[0].legend(loc="lower left", labelcolor="w")
-figure(fig, alt="Two discs on ramps. On the left the snake, started as"
-       " a larger circle, rests on the outline and spans its gaps. On"
-       " the right the ramp ends just as bright as the disc; through"
-       " that gap the snake has slipped and lies crumpled at the left.")
+def drawn(image, *contours):
+    lines = np.zeros(image.shape, int)
+    for k, points in enumerate(contours, start=1):
+        rim = draw.polygon_perimeter(*points.T, shape=image.shape)
+        lines[rim] = k
+    return overlay(image, lines, opacity=1, outline=False)
+
+show(drawn(ramp, start, fitted), drawn(worse, start, slipped),
+     titles=("it spans the gaps", "it slips through"),
+     legend={"start": PALETTE[1], "at rest": PALETTE[2]},
+     alt=["A disc on a ramp. The snake, started as a larger circle,"
+          " rests on the outline and spans its gaps.",
+          "The ramp ends just as bright as the disc; through that gap"
+          " the snake has slipped and lies crumpled at the left."])
 
 # %% [markdown]
 # **What went wrong?** On the right the ramp ends just as bright as the
