@@ -11,8 +11,8 @@
 #     name: python3
 #   seglib:
 #     minutes:
-#       gpu: 0.3
-#       laptop: 0.3
+#       gpu: 0.2
+#       laptop: 0.2
 #     module: edges
 # ---
 
