@@ -165,6 +165,7 @@ def _means(points, weights, label, centres):
 # %% tags=["export"]
 def _start(points, weights, clusters, rng):
     """Centres by k-means++, the best of a few draws for each."""
+    _at_least_one("clusters", clusters)
     centres = np.empty((clusters, len(points)))
     near = np.full(len(weights), np.inf)
     for k in range(clusters):
@@ -195,7 +196,7 @@ def _columns(points):
                          " needed: finite numbers")
     return np.ascontiguousarray(points.reshape(-1, points.shape[-1]).T)
 
-
+# %% tags=["export"]
 def _weights(weights, n):
     w = np.ones(n) if weights is None else np.ravel(weights)
     w = w.astype(float)
@@ -291,17 +292,16 @@ def kmeans(points: np.ndarray, clusters: int, weights=None, start=None,
     """
     flat = _columns(points)
     w = _weights(weights, flat.shape[1])
-    _at_least_one("clusters", clusters)
-    if start is None:
-        start = _start(flat, w, clusters, np.random.default_rng(seed))
-    centres = np.array(start, dtype=float)
+    rng = np.random.default_rng(seed)
+    centres = (_start(flat, w, clusters, rng) if start is None
+               else np.array(start, dtype=float))
     if centres.shape != (clusters, len(flat)):
         raise ValueError(f"start has shape {centres.shape}; needed:"
                          f" {(clusters, len(flat))}")
     centres, label, inertia = _lloyd(flat, w, centres, iterations,
                                      tolerance)
-    label = label.reshape(np.shape(points)[:-1])
-    return Clusters(centres, label, inertia)
+    return Clusters(centres, label.reshape(np.shape(points)[:-1]),
+                    inertia)
 
 # %% [markdown]
 # The six values again, from the worst start we can think of. And
@@ -363,7 +363,8 @@ def _bytes(image):
         image = np.rint(as_float(image) * 255).astype(np.uint8)
     image = np.asarray(image)
     image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
+    channels = image.shape[2] if image.ndim == 3 else 0
+    if channels not in (1, 3) or not image.size:
         raise ValueError(f"image has shape {image.shape}; needed:"
                          " (H, W) or (H, W, 3), not empty")
     return image
@@ -386,7 +387,7 @@ class ColourTable(NamedTuple):
     counts: np.ndarray
     index: np.ndarray
 
-
+# %% tags=["export"]
 def colour_table(image: np.ndarray, bits: int = 6) -> ColourTable:
     """The colours that occur in an image, and how often.
 
@@ -592,7 +593,8 @@ def _expect(coefficients, products):
     return density, np.exp(joint - density)
 
 
-def _alternate(products, belonging, weights, floor, iterations, tolerance):
+def _alternate(products, belonging, weights, floor, iterations,
+               tolerance):
     """EM from a first split; what it found, and the way there."""
     history = [-np.inf]
     for _ in range(iterations):
@@ -609,22 +611,33 @@ def _alternate(products, belonging, weights, floor, iterations, tolerance):
 # GrabCut, for instance, starts each round from the last one's split.
 
 # %% tags=["export"]
+def _first_split(settings, flat, weights, labels):
+    """Which point belongs to which component, at first: (K, N)."""
+    k = settings.components
+    _at_least_one("components", k)
+    if not settings.floor > 0:
+        raise ValueError(f"floor is {settings.floor}; needed: above 0")
+    if labels is None:
+        labels = kmeans(flat.T, k, weights, seed=settings.seed).labels
+    labels = np.ravel(labels)
+    if labels.size != len(weights) or not (
+            (labels >= 0) & (labels < k)).all():
+        raise ValueError(f"labels: {labels.size} from {labels.min()} to"
+                         f" {labels.max()}; needed: {len(weights)} from"
+                         f" 0 to {k - 1}")
+    return labels == np.arange(k)[:, None]
+
+# %% tags=["export"]
 def _fit(settings, points, weights, labels):
     """Parameters of a mixture for some points, in a dictionary."""
-    k, floor = settings.components, settings.floor
-    _at_least_one("components", k)
-    if not floor > 0:
-        raise ValueError(f"floor is {floor}; needed: above 0")
     flat = _columns(points)
     w = _weights(weights, flat.shape[1])
     origin = np.average(flat, axis=1, weights=w)
     flat -= origin[:, None]
-    if labels is None:
-        labels = kmeans(flat.T, k, w, seed=settings.seed).labels
-    split = np.ravel(labels) == np.arange(k)[:, None]
+    split = _first_split(settings, flat, w, labels)
     least = 1e-8 * np.average(flat**2, axis=1, weights=w).mean()
     (shares, means, covariances), history = _alternate(
-        _products(flat), split * w, w, max(floor, least),
+        _products(flat), split * w, w, max(settings.floor, least),
         settings.iterations, settings.tolerance)
     return dict(shares=shares, means=means + origin,
                 covariances=covariances, history=history)
@@ -843,12 +856,11 @@ def _ascend(planes, y, x, radius, reach, rounds):
 
 # %% tags=["export"]
 @njit(cache=True, nogil=True)
-def _ascend_rows(planes, first, last, radius, reach, rounds, peaks):
-    for y in range(first, last):
-        for x in range(peaks.shape[1]):
-            r, g, b = _ascend(planes, y + radius, x + radius, radius,
-                              reach, rounds)
-            peaks[y, x, 0], peaks[y, x, 1], peaks[y, x, 2] = r, g, b
+def _ascend_row(planes, y, radius, reach, rounds, peaks):
+    for x in range(len(peaks)):
+        r, g, b = _ascend(planes, y + radius, x + radius, radius,
+                          reach, rounds)
+        peaks[x, 0], peaks[x, 1], peaks[x, 2] = r, g, b
 
 
 def _planes(image, radius):
@@ -898,16 +910,15 @@ def mean_shift(image: np.ndarray, radius: int = 10, reach: float = 20,
     planes = _planes(pixels, radius)
     peaks = np.empty((*pixels.shape[:2], 3), np.uint8)
     squared = np.int32(min(max(round(reach), 4), 442)**2)
-    cuts = np.linspace(0, len(peaks), 33).astype(int)
     with ThreadPoolExecutor(config.NUMBA_NUM_THREADS) as pool:
-        list(pool.map(lambda first, last: _ascend_rows(
-            planes, first, last, radius, squared, rounds, peaks),
-            cuts[:-1], cuts[1:]))
+        list(pool.map(lambda y: _ascend_row(
+            planes, y, radius, squared, rounds, peaks[y]),
+            range(len(peaks))))
     return peaks[..., :pixels.shape[2]].reshape(np.shape(image))
 
 # %%
 small = np.ascontiguousarray(coffee[40:180, 60:240])
-levelled = {reach: mean_shift(small, 8, reach) for reach in (10, 25, 60)}
+levelled = {r: mean_shift(small, 8, r) for r in (10, 25, 60)}
 different = [len(np.unique(picture.reshape(-1, 3), axis=0))
              for picture in (small, *levelled.values())]
 show(small, *levelled.values(),
@@ -1020,22 +1031,27 @@ def _neighbours(piece):
     a, b = np.hstack([p[:, p[0] != p[1]] for p in pairs])
     return np.r_[a, b], np.r_[b, a]
 
+# %% tags=["export"]
+def _choices(piece, size, lab, least):
+    """Likest neighbour of each small piece; large ones keep still."""
+    colour = np.stack([np.bincount(piece.ravel(), plane.ravel())
+                       for plane in lab]) / size
+    a, b = _neighbours(piece)
+    a, b = a[size[a] < least], b[size[a] < least]
+    gap = ((colour[:, a] - colour[:, b])**2).sum(axis=0)
+    narrowest = np.full(len(size), np.inf)
+    np.minimum.at(narrowest, a, gap)
+    choice, hit = np.arange(len(size)), gap == narrowest[a]
+    choice[a[hit]] = b[hit]
+    return choice
 
+# %% tags=["export"]
 def _join_small(piece, lab, least):
     """Every piece below `least` pixels joins its likest neighbour."""
     size = np.bincount(piece.ravel())
     while size.min() < least and len(size) > 1:
-        colour = np.stack([np.bincount(piece.ravel(), plane.ravel())
-                           for plane in lab]) / size
-        a, b = _neighbours(piece)
-        a, b = a[size[a] < least], b[size[a] < least]
-        gap = ((colour[:, a] - colour[:, b])**2).sum(axis=0)
-        narrowest = np.full(len(size), np.inf)
-        np.minimum.at(narrowest, a, gap)
-        target, hit = np.arange(len(size)), gap == narrowest[a]
-        target[a[hit]] = b[hit]
-        joins = sparse.coo_array((size, (np.arange(len(size)), target)),
-                                 (len(size), len(size)))
+        pairs = np.arange(len(size)), _choices(piece, size, lab, least)
+        joins = sparse.coo_array((size, pairs), (len(size), len(size)))
         piece = sparse.csgraph.connected_components(joins)[1][piece]
         size = np.bincount(piece.ravel())
     return piece.astype(np.int32)
@@ -1128,12 +1144,12 @@ def drawn(image, label):
     return lines
 
 show(*(drawn(coffee, label) for label in dial.values()),
-     titles=[f"m = {m}: {label.max() + 1}" for m, label in dial.items()],
-     alt=[f"The cup under a net of {label.max() + 1} superpixels;"
-          f" compactness {m}: {shape}." for (m, label), shape in zip(
-              dial.items(), ("ragged cells that cling to every stain",
-                             "cells that follow the rim of the cup",
-                             "nearly squares, the rim cuts through"))])
+     titles=[f"m = {m}: {x.max() + 1}" for m, x in dial.items()],
+     alt=[f"The cup under a net of {x.max() + 1} {shape}." for x, shape
+          in zip(dial.values(), (
+              "ragged cells that cling to every stain",
+              "cells that follow the rim of the cup",
+              "cells, nearly squares; the rim cuts through"))])
 
 # %% tags=["nbval-check-output"]
 for label in dial.values():
@@ -1173,7 +1189,7 @@ def _shared(superpixels, target, void):
     return np.bincount(s * len(names) + t, minlength=(
         s.max() + 1) * len(names)).reshape(-1, len(names))
 
-
+# %% tags=["export"]
 def achievable_accuracy(superpixels, target, void=None) -> float:
     """Pixel accuracy if each superpixel gets its most frequent label.
 
@@ -1363,9 +1379,10 @@ assert min(margins) > 0
 
 # %%
 def levelled_grey(image):
+    order = image.argsort(axis=None, kind="stable")
     rank = np.empty(image.size)
-    rank[image.argsort(axis=None, kind="stable")] = np.arange(image.size)
-    return (rank / (image.size - 1)).reshape(image.shape)
+    rank[order] = np.linspace(0, 1, image.size)
+    return rank.reshape(image.shape)
 
 def meadow(seed=0, size=192):
     corner = np.random.default_rng(seed).integers(0, 512 - size, (2, 2))
@@ -1376,6 +1393,7 @@ def meadow(seed=0, size=192):
     disc = np.hypot(y, x) < 0.38 * size
     return np.where(disc, brick, grass), disc
 
+# %%
 image, disc = meadow()
 by_grey = kmeans(image[..., None], 2).labels
 print(f"k-means on grey: {achievable_accuracy(by_grey, disc):.3f}, all"
@@ -1397,6 +1415,16 @@ assert achievable_accuracy(by_grey, disc) < 1.02 - disc.mean()
 # the strength of the answer is smoothed, for a rhythm needs room.
 
 # %% tags=["export"]
+def _spectrum(image, pad):
+    """Fourier transform of a grey image, mirrored at its border."""
+    grey = as_float(image)
+    grey = grey.mean(axis=2) if grey.ndim == 3 else grey
+    if grey.ndim != 2 or not grey.size:
+        raise ValueError(f"image has shape {np.shape(image)}; needed:"
+                         " (H, W) or (H, W, 3), not empty")
+    return fft.fft2(np.pad(grey - grey.mean(), pad, "symmetric"))
+
+
 def _gabor(spectrum, wavelength, angle):
     """Strength of a wave at every pixel, from an image's spectrum."""
     fy = fft.fftfreq(spectrum.shape[0])[:, None]
@@ -1441,10 +1469,8 @@ def texture_features(image: np.ndarray, wavelengths=(4, 8, 16),
     if not len(wavelengths) or not 2 <= min(wavelengths) < np.inf:
         raise ValueError(f"wavelengths are {wavelengths};"
                          " needed: at least one, each 2 or more")
-    grey = as_float(image)
-    grey = grey.mean(axis=2) if grey.ndim == 3 else grey
     pad = int(np.ceil(2 * max(wavelengths)))
-    spectrum = fft.fft2(np.pad(grey - grey.mean(), pad, "symmetric"))
+    spectrum = _spectrum(image, pad)
     inside = np.s_[pad:-pad, pad:-pad]
     angles = np.arange(orientations) * np.pi / orientations
     return np.stack([ndimage.gaussian_filter(
@@ -1501,6 +1527,7 @@ def halves(noise, seed=0):
     grey = 110 + 40 * right + rng.normal(0, noise, right.shape)
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8), right
 
+# %%
 noises, rates = (5, 20, 40, 60), {}
 for noise in noises:
     image, right = halves(noise)

@@ -67,6 +67,7 @@ def _means(points, weights, label, centres):
 
 def _start(points, weights, clusters, rng):
     """Centres by k-means++, the best of a few draws for each."""
+    _at_least_one("clusters", clusters)
     centres = np.empty((clusters, len(points)))
     near = np.full(len(weights), np.inf)
     for k in range(clusters):
@@ -193,17 +194,16 @@ def kmeans(points: np.ndarray, clusters: int, weights=None, start=None,
     """
     flat = _columns(points)
     w = _weights(weights, flat.shape[1])
-    _at_least_one("clusters", clusters)
-    if start is None:
-        start = _start(flat, w, clusters, np.random.default_rng(seed))
-    centres = np.array(start, dtype=float)
+    rng = np.random.default_rng(seed)
+    centres = (_start(flat, w, clusters, rng) if start is None
+               else np.array(start, dtype=float))
     if centres.shape != (clusters, len(flat)):
         raise ValueError(f"start has shape {centres.shape}; needed:"
                          f" {(clusters, len(flat))}")
     centres, label, inertia = _lloyd(flat, w, centres, iterations,
                                      tolerance)
-    label = label.reshape(np.shape(points)[:-1])
-    return Clusters(centres, label, inertia)
+    return Clusters(centres, label.reshape(np.shape(points)[:-1]),
+                    inertia)
 
 
 # Must we look at every pixel?
@@ -215,7 +215,8 @@ def _bytes(image):
         image = np.rint(as_float(image) * 255).astype(np.uint8)
     image = np.asarray(image)
     image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
+    channels = image.shape[2] if image.ndim == 3 else 0
+    if channels not in (1, 3) or not image.size:
         raise ValueError(f"image has shape {image.shape}; needed:"
                          " (H, W) or (H, W, 3), not empty")
     return image
@@ -358,7 +359,8 @@ def _expect(coefficients, products):
     return density, np.exp(joint - density)
 
 
-def _alternate(products, belonging, weights, floor, iterations, tolerance):
+def _alternate(products, belonging, weights, floor, iterations,
+               tolerance):
     """EM from a first split; what it found, and the way there."""
     history = [-np.inf]
     for _ in range(iterations):
@@ -371,22 +373,33 @@ def _alternate(products, belonging, weights, floor, iterations, tolerance):
     return model, history[1:]
 
 
+def _first_split(settings, flat, weights, labels):
+    """Which point belongs to which component, at first: (K, N)."""
+    k = settings.components
+    _at_least_one("components", k)
+    if not settings.floor > 0:
+        raise ValueError(f"floor is {settings.floor}; needed: above 0")
+    if labels is None:
+        labels = kmeans(flat.T, k, weights, seed=settings.seed).labels
+    labels = np.ravel(labels)
+    if labels.size != len(weights) or not (
+            (labels >= 0) & (labels < k)).all():
+        raise ValueError(f"labels: {labels.size} from {labels.min()} to"
+                         f" {labels.max()}; needed: {len(weights)} from"
+                         f" 0 to {k - 1}")
+    return labels == np.arange(k)[:, None]
+
+
 def _fit(settings, points, weights, labels):
     """Parameters of a mixture for some points, in a dictionary."""
-    k, floor = settings.components, settings.floor
-    _at_least_one("components", k)
-    if not floor > 0:
-        raise ValueError(f"floor is {floor}; needed: above 0")
     flat = _columns(points)
     w = _weights(weights, flat.shape[1])
     origin = np.average(flat, axis=1, weights=w)
     flat -= origin[:, None]
-    if labels is None:
-        labels = kmeans(flat.T, k, w, seed=settings.seed).labels
-    split = np.ravel(labels) == np.arange(k)[:, None]
+    split = _first_split(settings, flat, w, labels)
     least = 1e-8 * np.average(flat**2, axis=1, weights=w).mean()
     (shares, means, covariances), history = _alternate(
-        _products(flat), split * w, w, max(floor, least),
+        _products(flat), split * w, w, max(settings.floor, least),
         settings.iterations, settings.tolerance)
     return dict(shares=shares, means=means + origin,
                 covariances=covariances, history=history)
@@ -534,12 +547,11 @@ def _ascend(planes, y, x, radius, reach, rounds):
 
 
 @njit(cache=True, nogil=True)
-def _ascend_rows(planes, first, last, radius, reach, rounds, peaks):
-    for y in range(first, last):
-        for x in range(peaks.shape[1]):
-            r, g, b = _ascend(planes, y + radius, x + radius, radius,
-                              reach, rounds)
-            peaks[y, x, 0], peaks[y, x, 1], peaks[y, x, 2] = r, g, b
+def _ascend_row(planes, y, radius, reach, rounds, peaks):
+    for x in range(len(peaks)):
+        r, g, b = _ascend(planes, y + radius, x + radius, radius,
+                          reach, rounds)
+        peaks[x, 0], peaks[x, 1], peaks[x, 2] = r, g, b
 
 
 def _planes(image, radius):
@@ -593,11 +605,10 @@ def mean_shift(image: np.ndarray, radius: int = 10, reach: float = 20,
     planes = _planes(pixels, radius)
     peaks = np.empty((*pixels.shape[:2], 3), np.uint8)
     squared = np.int32(min(max(round(reach), 4), 442)**2)
-    cuts = np.linspace(0, len(peaks), 33).astype(int)
     with ThreadPoolExecutor(config.NUMBA_NUM_THREADS) as pool:
-        list(pool.map(lambda first, last: _ascend_rows(
-            planes, first, last, radius, squared, rounds, peaks),
-            cuts[:-1], cuts[1:]))
+        list(pool.map(lambda y: _ascend_row(
+            planes, y, radius, squared, rounds, peaks[y]),
+            range(len(peaks))))
     return peaks[..., :pixels.shape[2]].reshape(np.shape(image))
 
 
@@ -663,21 +674,26 @@ def _neighbours(piece):
     return np.r_[a, b], np.r_[b, a]
 
 
+def _choices(piece, size, lab, least):
+    """Likest neighbour of each small piece; large ones keep still."""
+    colour = np.stack([np.bincount(piece.ravel(), plane.ravel())
+                       for plane in lab]) / size
+    a, b = _neighbours(piece)
+    a, b = a[size[a] < least], b[size[a] < least]
+    gap = ((colour[:, a] - colour[:, b])**2).sum(axis=0)
+    narrowest = np.full(len(size), np.inf)
+    np.minimum.at(narrowest, a, gap)
+    choice, hit = np.arange(len(size)), gap == narrowest[a]
+    choice[a[hit]] = b[hit]
+    return choice
+
+
 def _join_small(piece, lab, least):
     """Every piece below `least` pixels joins its likest neighbour."""
     size = np.bincount(piece.ravel())
     while size.min() < least and len(size) > 1:
-        colour = np.stack([np.bincount(piece.ravel(), plane.ravel())
-                           for plane in lab]) / size
-        a, b = _neighbours(piece)
-        a, b = a[size[a] < least], b[size[a] < least]
-        gap = ((colour[:, a] - colour[:, b])**2).sum(axis=0)
-        narrowest = np.full(len(size), np.inf)
-        np.minimum.at(narrowest, a, gap)
-        target, hit = np.arange(len(size)), gap == narrowest[a]
-        target[a[hit]] = b[hit]
-        joins = sparse.coo_array((size, (np.arange(len(size)), target)),
-                                 (len(size), len(size)))
+        pairs = np.arange(len(size)), _choices(piece, size, lab, least)
+        joins = sparse.coo_array((size, pairs), (len(size), len(size)))
         piece = sparse.csgraph.connected_components(joins)[1][piece]
         size = np.bincount(piece.ravel())
     return piece.astype(np.int32)
@@ -902,6 +918,16 @@ def boundary_recall(superpixels, target, tolerance: float = 2) -> float:
 # What can colour never tell?
 # ---------------------------
 
+def _spectrum(image, pad):
+    """Fourier transform of a grey image, mirrored at its border."""
+    grey = as_float(image)
+    grey = grey.mean(axis=2) if grey.ndim == 3 else grey
+    if grey.ndim != 2 or not grey.size:
+        raise ValueError(f"image has shape {np.shape(image)}; needed:"
+                         " (H, W) or (H, W, 3), not empty")
+    return fft.fft2(np.pad(grey - grey.mean(), pad, "symmetric"))
+
+
 def _gabor(spectrum, wavelength, angle):
     """Strength of a wave at every pixel, from an image's spectrum."""
     fy = fft.fftfreq(spectrum.shape[0])[:, None]
@@ -950,10 +976,8 @@ def texture_features(image: np.ndarray, wavelengths=(4, 8, 16),
     if not len(wavelengths) or not 2 <= min(wavelengths) < np.inf:
         raise ValueError(f"wavelengths are {wavelengths};"
                          " needed: at least one, each 2 or more")
-    grey = as_float(image)
-    grey = grey.mean(axis=2) if grey.ndim == 3 else grey
     pad = int(np.ceil(2 * max(wavelengths)))
-    spectrum = fft.fft2(np.pad(grey - grey.mean(), pad, "symmetric"))
+    spectrum = _spectrum(image, pad)
     inside = np.s_[pad:-pad, pad:-pad]
     angles = np.arange(orientations) * np.pi / orientations
     return np.stack([ndimage.gaussian_filter(
