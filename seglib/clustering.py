@@ -573,8 +573,8 @@ def mean_shift(image: np.ndarray, radius: int = 10, reach: float = 20,
     radius : int
         A window has 2 radius + 1 pixels a side; at least 1.
     reach : float
-        Pixels count whose colour is at most so far away, in grey
-        levels (Euclidean); rounded, at least 4.
+        Pixels count whose colour is at most so far away (Euclidean, in
+        grey levels).
     rounds : int
         At most so many steps.
 
@@ -604,7 +604,7 @@ def mean_shift(image: np.ndarray, radius: int = 10, reach: float = 20,
     pixels = _bytes(image)
     planes = _planes(pixels, radius)
     peaks = np.empty((*pixels.shape[:2], 3), np.uint8)
-    squared = np.int32(min(max(round(reach), 4), 442)**2)
+    squared = np.int32(min(reach, 442)**2)
     with ThreadPoolExecutor(config.NUMBA_NUM_THREADS) as pool:
         list(pool.map(lambda y: _ascend_row(
             planes, y, radius, squared, rounds, peaks[y]),
