@@ -57,12 +57,18 @@ def _nearest(points, centres):
     return label, near
 
 
+@njit(cache=True, nogil=True)
 def _means(points, weights, label, centres):
     """Weighted mean of the points of each label."""
-    mass = np.bincount(label, weights, len(centres))[:, None]
-    sums = np.stack([np.bincount(label, weights * row, len(centres))
-                     for row in points], axis=1)
-    return np.divide(sums, mass, out=centres.copy(), where=mass > 0)
+    mass, means = np.zeros(len(centres)), np.zeros(centres.shape)
+    for i in range(len(label)):
+        k = label[i]
+        mass[k] += weights[i]
+        for j in range(len(points)):
+            means[k, j] += weights[i] * points[j, i]
+    for k in range(len(centres)):
+        means[k] = means[k] / mass[k] if mass[k] > 0 else centres[k]
+    return means
 
 
 def _start(points, weights, clusters, rng):
@@ -497,32 +503,33 @@ class GaussianMixture:
 # -----------------------------
 
 @njit(cache=True, nogil=True)
-def _seen(red, green, blue, r, g, b, reach, side):
+def _seen(red, green, blue, first, width, r, g, b, reach, side):
     """Sums over a row's pixels of like colour: 1, x, and the colour."""
-    n = sx = sr = sg = sb = np.int32(0)
-    for x in range(red.size):
-        dr, dg, db = red[x] - r, green[x] - g, blue[x] - b
-        near = dr * dr + dg * dg + db * db <= reach
-        if near & (np.int32(x) < side):
-            n += np.int32(1)
-            sx += np.int32(x)
-            sr += red[x]
-            sg += green[x]
-            sb += blue[x]
+    int32 = np.int32
+    n = sx = sr = sg = sb = int32(0)
+    for x in range(width):
+        p, q, s = red[first + x], green[first + x], blue[first + x]
+        dr, dg, db = int32(p - r), int32(q - g), int32(s - b)
+        d = int32(int32(dr * dr) + int32(dg * dg) + int32(db * db))
+        if (d <= reach) & (int32(x) < side):
+            n = int32(n + int32(1))
+            sx = int32(sx + int32(x))
+            sr, sg, sb = int32(sr + p), int32(sg + q), int32(sb + s)
     return n, sx, sr, sg, sb
 
 
 @njit(cache=True, nogil=True)
-def _ascend(planes, y, x, radius, reach, rounds):
+def _ascend(red, green, blue, stride, y, x, radius, reach, rounds):
     """Colour of the peak above a pixel, in a picture with margins."""
-    red, green, blue = planes
-    r, g, b = red[y, x], green[y, x], blue[y, x]
-    side = 2 * radius + 1
+    here = y * stride + x
+    r, g, b = red[here], green[here], blue[here]
+    side = np.int32(2 * radius + 1)
+    width = np.uintp((side + 15) // 16 * 16)
     for _ in range(rounds):
         n = sy = sx = sr = sg = sb = 0
-        part = slice(x - radius, x - radius + (side + 15) // 16 * 16)
         for v in range(y - radius, y + radius + 1):
-            row = _seen(red[v, part], green[v, part], blue[v, part],
+            row = _seen(red, green, blue,
+                        np.uintp(v * stride + x - radius), width,
                         r, g, b, reach, side)
             n += row[0]
             sy += row[0] * (v - radius)
@@ -548,9 +555,10 @@ def _ascend(planes, y, x, radius, reach, rounds):
 
 @njit(cache=True, nogil=True)
 def _ascend_row(planes, y, radius, reach, rounds, peaks):
+    stride, flat = planes.shape[2], planes.reshape(3, -1)
     for x in range(len(peaks)):
-        r, g, b = _ascend(planes, y + radius, x + radius, radius,
-                          reach, rounds)
+        r, g, b = _ascend(flat[0], flat[1], flat[2], stride, y + radius,
+                          x + radius, radius, reach, rounds)
         peaks[x, 0], peaks[x, 1], peaks[x, 2] = r, g, b
 
 

@@ -135,6 +135,11 @@ def test_fewer_points_than_clusters():
     assert found.inertia[-1] == 0 and np.isfinite(found.centres).all()
 
 
+def test_an_empty_cluster_stays_where_it_is():
+    found = kmeans([[1.0], [2]], 2, start=[[1.4], [100]])
+    assert found.centres.ravel().tolist() == [1.5, 100]
+
+
 def test_an_image_keeps_its_shape_and_seeds_decide():
     image = SMALL / 255
     found = kmeans(image, 3)
@@ -348,6 +353,15 @@ def test_superpixels_are_connected(image, segments, compactness):
     assert (np.unique(label) == np.arange(label.max() + 1)).all()
     for k in range(label.max() + 1):
         assert ndimage.label(label == k)[1] == 1
+
+
+def test_pieces_that_touch_at_a_corner_are_two(monkeypatch):
+    checks = np.kron([[0, 1], [1, 0]], np.ones((20, 20), int))
+    monkeypatch.setattr(clustering, "_rounds",
+                        lambda lab, label, *rest: np.copyto(
+                            label, checks, casting="unsafe"))
+    label = slic(np.uint8(checks * 255), 4)
+    assert label.max() == 3 and label[0, 0] != label[-1, -1]
 
 
 @pytest.mark.parametrize("name", ["coffee", "astronaut", "chelsea"])
