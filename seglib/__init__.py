@@ -10,7 +10,20 @@ __version__ = "0.1.0"
 # Names by which the command line finds models and data sets. A string is
 # imported only when it is asked for.
 REGISTRY = {
-    "dataset": {},
+    "dataset": {
+        "bsds500": "seglib.datasets:BSDS500",
+        "camvid": "seglib.datasets:CamVid",
+        "cityscapes": "seglib.datasets:Cityscapes",
+        "documents": "seglib.datasets:Documents",
+        "grabcut50": "seglib.datasets:GrabCut50",
+        "horses": "seglib.datasets:Horses",
+        "isbi2012": "seglib.datasets:ISBI2012",
+        "nuclei": "seglib.datasets:Nuclei",
+        "pascalvoc": "seglib.datasets:PascalVOC",
+        "pennfudan": "seglib.datasets:PennFudan",
+        "pets": "seglib.datasets:Pets",
+        "samplepictures": "seglib.datasets:SamplePictures",
+    },
     "model": {},
 }
 

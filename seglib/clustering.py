@@ -80,9 +80,9 @@ def _start(points, weights, clusters, rng):
         mass = np.cumsum(weights * near if k else weights)
         draws = rng.random(2 + int(np.log(clusters))) * mass[-1]
         picks = np.searchsorted(mass, draws, side="right")
-        rivals = points[:, np.minimum(picks, len(mass) - 1)].T
+        rivals = points.T[np.minimum(picks, len(mass) - 1)]
         trials = [np.minimum(near, _nearest(points, c[None])[1])
-                  for c in rivals]
+                  for c in np.ascontiguousarray(rivals)]
         best = int(np.argmin([(weights * t).sum() for t in trials]))
         centres[k], near = rivals[best], trials[best]
     return centres

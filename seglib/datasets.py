@@ -433,7 +433,7 @@ class View(Lazy):
 
 
 class Dataset(Lazy):
-    """A sequence of `Sample`s, each read when it is asked for.
+    """`Sample` objects in order, each read when it is asked for.
 
     A subclass gives `read_image` and `read_mask`, and where there are
     any `read_instances` and `read_depth`. Each takes a name.
@@ -652,7 +652,7 @@ def not_found(card: Card, home: Path, reason: str) -> DatasetNotFound:
     -------
     02 Data, "The sets of the field, and what each of them teaches".
     """
-    fetch = card.url and not home.exists()
+    fetch = bool(card.url) and not home.exists()
     return DatasetNotFound(
         f"{card.name}: {reason}; {'pass download=True, or ' * fetch}get"
         f" it from {card.page} and unpack it into {home} (layouts and"
@@ -1017,6 +1017,7 @@ class Cityscapes(FromTorchvision):
     def theirs(self, home, split, download):
         from torchvision.datasets import Cityscapes as Theirs
 
-        self.codes = {kind.id: kind.train_id for kind in Theirs.classes}
+        self.codes = {kind.id: kind.train_id for kind in Theirs.classes
+                      if kind.id >= 0}
         city = Theirs(home, split, target_type="semantic")
         return city.images, [files[0] for files in city.targets]

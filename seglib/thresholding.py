@@ -6,7 +6,8 @@ Exported from 04_thresholding.py; edit the chapter, not this file.
 """
 
 import numpy as np
-from scipy import ndimage
+from numba import njit
+from scipy.ndimage import label
 
 __all__ = [
     "histogram",
@@ -82,11 +83,19 @@ def _count_integers(image, low, high):
     if high - low >= 2**16:
         raise ValueError(f"image has integers from {low} to {high};"
                          " needed: at most 65536 steps, or floats")
-    if low < 0 or image.dtype.itemsize > 2:
-        count = np.bincount((image.astype(np.int64) - low).ravel())
-    else:
-        count = np.bincount(image.ravel())[low:]
-    return count, np.arange(low, high + 1)
+    if image.dtype.itemsize > 2:
+        image = image.astype(np.int64)
+    grey = np.arange(low, high + 1)
+    return _tally(image, low, len(grey)), grey
+
+
+@njit(cache=True)
+def _tally(image, low, length):
+    count = np.zeros(length, np.int64)
+    for row in image:
+        for value in row:
+            count[value - low] += 1
+    return count
 
 
 def _grey_image(image):
@@ -208,8 +217,7 @@ def multi_otsu(image: np.ndarray, classes: int = 3) -> np.ndarray:
     04 Thresholding, "What if there are more than two?".
     """
     if not isinstance(classes, (int, np.integer)) or classes < 2:
-        raise ValueError(f"classes is {classes!r};"
-                         " needed: an integer of at least 2")
+        raise ValueError(f"classes is {classes!r}; needed: 2 or more")
     count, grey = histogram(image, least=classes)
     used = np.flatnonzero(count)
     pixels = np.append(0, np.cumsum(count[used]))
@@ -240,7 +248,8 @@ def triangle(image: np.ndarray) -> int | float:
     Returns
     -------
     int or float
-        The threshold; `image <= t` is the dark side.
+        The threshold; `image <= t` is the dark side. Where the longer
+        tail is but one step, at the right, t is the brightest value.
 
     Raises
     ------
@@ -312,9 +321,12 @@ def li(image: np.ndarray) -> float:
         n0, s0 = pixels[split], summed[split]
         if s0 == 0:                         # the dark side is all 0
             break
-        dark, bright = s0 / n0, (summed[-1] - s0) / (pixels[-1] - n0)
-        t = (bright - dark) / (np.log(bright) - np.log(dark))
+        t = _log_mean(s0 / n0, (summed[-1] - s0) / (pixels[-1] - n0))
     return float(t + grey[0])
+
+
+def _log_mean(dark, bright):
+    return (bright - dark) / (np.log(bright) - np.log(dark))
 
 
 # When must one number fail?
@@ -323,6 +335,17 @@ def li(image: np.ndarray) -> float:
 _INK, _PAPER = 60, 200
 _BARS = ((0, 0, 2, 8), (5, 0, 2, 8), (10, 0, 2, 8),     # y, x, h, w
          (0, 0, 7, 2), (0, 6, 7, 2), (5, 0, 7, 2), (5, 6, 7, 2))
+
+
+def _script(rng):
+    ink = np.zeros((230, 336), dtype=bool)
+    for top in range(10, 210, 22):
+        for left in range(12, 324, 12):
+            letter = rng.random() > 0.15        # else a space
+            for y, x, h, w in _BARS:
+                bar = letter and rng.random() < 0.55
+                ink[top + y:, left + x:][:h, :w] |= bar
+    return ink
 
 
 def printed_page(gradient: float = 0.0, noise: float = 5.0,
@@ -356,13 +379,7 @@ def printed_page(gradient: float = 0.0, noise: float = 5.0,
     if not 0 <= gradient <= 1:
         raise ValueError(f"gradient is {gradient}; needed: 0 to 1")
     rng = np.random.default_rng(seed)
-    ink = np.zeros((230, 336), dtype=bool)
-    for top in range(10, 210, 22):
-        for left in range(12, 324, 12):
-            letter = rng.random() > 0.15        # else a space
-            for y, x, h, w in _BARS:
-                bar = letter and rng.random() < 0.55
-                ink[top + y:, left + x:][:h, :w] |= bar
+    ink = _script(rng)
     y, x = np.indices(ink.shape)
     light = 1 - gradient * (y / ink.shape[0] + x / ink.shape[1]) / 2
     grey = np.where(ink, _INK, _PAPER) * light
@@ -431,11 +448,35 @@ def integral_image(image: np.ndarray) -> np.ndarray:
     return table
 
 
-def _window_sums(image, size):
-    """Sum of every size x size window that lies inside an image."""
-    table = integral_image(image)
-    rows = table[size:] - table[:-size]
-    return rows[:, size:] - rows[:, :-size]
+@njit(cache=True)
+def _two_tables(image, rows, columns, offset):
+    """Integral images of `image - offset` and of its square."""
+    table = np.zeros((2, len(rows) + 1, len(columns) + 1))
+    for y in range(len(rows)):
+        total = squares = 0.0
+        for x in range(len(columns)):
+            value = image[rows[y], columns[x]] - offset
+            total += value
+            squares += value * value
+            table[0, y + 1, x + 1] = table[0, y, x + 1] + total
+            table[1, y + 1, x + 1] = table[1, y, x + 1] + squares
+    return table
+
+
+@njit(cache=True)
+def _look_up(table, size):
+    """Mean and deviation of every window, four corners each."""
+    height, width = table.shape[1] - size, table.shape[2] - size
+    mean, std = np.empty((height, width)), np.empty((height, width))
+    for y in range(height):
+        for x in range(width):
+            below, right = y + size, x + size
+            m = (table[0, below, right] - table[0, y, right]
+                 - table[0, below, x] + table[0, y, x]) / size**2
+            q = (table[1, below, right] - table[1, y, right]
+                 - table[1, below, x] + table[1, y, x]) / size**2
+            mean[y, x], std[y, x] = m, np.sqrt(max(q - m * m, 0.0))
+    return mean, std
 
 
 def local_mean_std(image: np.ndarray, window_size: int):
@@ -465,18 +506,26 @@ def local_mean_std(image: np.ndarray, window_size: int):
     -------
     04 Thresholding, "How do we add up every window at once?".
     """
-    image = _grey_image(image)
-    size, whole = window_size, (int, np.integer)
-    if not isinstance(size, whole) or size < 1 or size % 2 == 0:
-        raise ValueError(f"window_size is {size!r};"
-                         " needed: an odd integer, 1 or more")
+    image, size = _grey_image(image), _odd(window_size)
     offset = image.mean(dtype=float)
     if image.dtype.kind != "f":
         offset = np.rint(offset)
-    padded = np.pad(image - offset, size // 2, mode="reflect")
-    mean = _window_sums(padded, size) / size**2
-    variance = _window_sums(padded * padded, size) / size**2 - mean**2
-    return mean + offset, np.sqrt(np.maximum(variance, 0))
+    if image.dtype != np.uint8:         # two machine codes are enough
+        image = image.astype(float)
+    rows, columns = (np.pad(np.arange(n), size // 2, mode="reflect")
+                     for n in image.shape)
+    table = _two_tables(image, rows, columns, offset)
+    mean, std = _look_up(table, size)
+    mean += offset
+    return mean, std
+
+
+def _odd(size):
+    whole = isinstance(size, (int, np.integer))
+    if not whole or size < 1 or size % 2 == 0:
+        raise ValueError(f"window_size is {size!r};"
+                         " needed: an odd integer, 1 or more")
+    return int(size)
 
 
 # How far below its surroundings is ink?
@@ -603,7 +652,7 @@ def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
     if not np.all(np.asarray(low) <= high):
         raise ValueError("low is above high; needed: low <= high"
                          " at every pixel")
-    pieces, number = ndimage.label(image > low)
+    pieces, number = label(image > low)
     vouched = np.zeros(number + 1, dtype=bool)
     vouched[pieces[image > high]] = True
     return vouched[pieces]

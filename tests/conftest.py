@@ -3,7 +3,12 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The first call of a compiled function takes its time.
+hypothesis.settings.register_profile("course", deadline=None)
+hypothesis.settings.load_profile("course")
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "tools"))

@@ -1,13 +1,16 @@
 """Assignments: released without solutions, graded without giveaways."""
+import base64
 import csv
 import html
+import io
 import re
 
 import assignments
 import course
 import nbformat
 import pytest
-from conftest import ROOT, write_chapter
+from conftest import write_chapter
+from PIL import Image
 
 TOY = '''
 # %% [markdown]
@@ -91,6 +94,19 @@ def test_secrets_are_what_no_visible_line_shows(toy):
         "return twofold", "twofold = x + x"]
 
 
+def test_pictures_side_by_side():
+    def png(width, height, grey):
+        buffer = io.BytesIO()
+        Image.new("L", (width, height), grey).save(buffer, "png")
+        return base64.b64encode(buffer.getvalue()).decode()
+    joined = assignments.side_by_side((png(2, 3, 9), png(4, 1, 7)), gap=5)
+    with Image.open(io.BytesIO(base64.b64decode(joined))) as row:
+        assert row.size == (11, 3)
+        assert row.getpixel((0, 0)) == (9, 9, 9, 255)
+        assert row.getpixel((4, 0)) == row.getpixel((9, 2)) == (0, 0, 0, 0)
+        assert row.getpixel((7, 0)) == (7, 7, 7, 255)
+
+
 def test_a_page_with_a_secret_is_withheld(tmp_path):
     page = tmp_path / "page.html"
     page.write_text("<p>for <b>number</b> in (21, -3):</p>")
@@ -149,8 +165,9 @@ def test_release_holds_stubs_and_the_expected_picture(released):
     assert not any(cell.get("outputs") for cell in released.cells)
     [picture] = [cell for cell in released.cells if "attachments" in cell]
     assert "![A square, fairly <light>](attachment:" in picture.source
-    [data] = picture.attachments.values()
-    assert data["image/png"].startswith("iVBOR")
+    png = picture.attachments["expected.png"]["image/png"]
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+        assert image.size == (4, 4)
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +276,17 @@ def test_points_by_hand_survive_another_grading(graded, toy):
 
 
 @pytest.mark.slow
+def test_what_never_ends_is_stopped(toy, released, tmp_path, monkeypatch):
+    monkeypatch.setattr(assignments, "TIMEOUT", 5)
+    assignments.submit(tmp_path, toy.name, "endless", answer(
+        released, double=define("while x < 50: pass\n    return 2 * x")))
+    assert assignments.grade([toy], tmp_path) == 0
+    assert read_scores(tmp_path)["endless"]["tests"] == "0.0"
+    assert "KeyboardInterrupt" in assignments.errors_in(
+        tmp_path, toy.name, "endless")
+
+
+@pytest.mark.slow
 def test_check_accepts_the_toy(toy, capsys):
     assert assignments.check([toy]) == 0
     assert "solution 3 of 3, stub 0, by hand 3" in capsys.readouterr().out
@@ -289,3 +317,70 @@ def test_check_finds_a_planted_fault(toy, tmp_path, old, new, said):
                          ids=lambda source: source.name)
 def test_every_assignment_goes_round(source):
     assert assignments.check([source]) == 0
+
+
+# What a solution of 04_bad_light becomes, and the tests that fail then.
+MISTAKES = {
+    "no_cosine": ("(2 / 3)", "1", {"test-too-low"}),
+    "whole_tiles_only": ("image.shape[0], tile)",
+                         "image.shape[0] - tile + 1, tile)",
+                         {"test-tiles"}),
+    "blank_is_ink": ("low < high else -1", "low < high else low",
+                     {"test-blank-tiles"}),
+    "light_subtracted": ("image / np.maximum(paper, 1)",
+                         "1 + (image - paper) / 200",
+                         {"test-flat", "test-half-light", "test-hand"}),
+    "one_light_for_all": ("ndimage.grey_closing(image, size).astype(float)",
+                          "image.mean()", {"test-flat", "test-hand"}),
+    "as_in_the_exercise": ("grey_closing(image,",
+                           "percentile_filter(image, 90,", {"test-hand"}),
+    "last_page_only": ("np.mean([f_measure(method(image, size), ink)\n"
+                       "                        for image, ink in pages])",
+                       "f_measure(method(pages[-1][0], size), pages[-1][1])",
+                       {"test-all-pages"}),
+    "worst_size": ("max(sizes", "min(sizes", {"test-choose",
+                                              "test-all-pages"}),
+}
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mistaken")
+    [source] = assignments.find_sources("04_bad_light")
+    notebook = nbformat.read(assignments.prepare(source, folder), 4)
+    solved = assignments.solve(notebook, source)
+    for student, (old, new, _) in MISTAKES.items():
+        wrong = nbformat.from_dict(solved)
+        [cell] = [c for c in wrong.cells if old in c.source
+                  and c.metadata.get("nbgrader", {}).get("solution")]
+        cell.source = cell.source.replace(old, new)
+        assignments.submit(folder, source.name, student, wrong)
+    assert assignments.grade([source], folder) == 0
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("student", MISTAKES)
+def test_bad_light_notices(mistaken, student):
+    name = "04_bad_light"
+    with assignments.Gradebook(f"sqlite:///{mistaken / 'gradebook.db'}"
+                               ) as book:
+        submission = book.find_submission_notebook(name, name, student)
+        failed = {grade.name for grade in submission.grades
+                  if grade.auto_score == 0}
+    assert failed == MISTAKES[student][2]
+
+
+@pytest.mark.slow
+def test_bad_light_is_as_its_model_answer_says(mistaken):
+    path = mistaken / "source" / "04_bad_light" / "04_bad_light.ipynb"
+    printed = "".join(
+        output.text for cell in nbformat.read(path, 4).cells
+        for output in cell.get("outputs", ())
+        if output.output_type == "stream" and output.name == "stdout")
+    lamp, hand = {}, {}
+    for line in printed.splitlines()[1:]:
+        method, _, *means = line.split()
+        lamp[method], hand[method] = map(float, means)
+    assert max(lamp, key=lamp.get) == max(hand, key=hand.get) == "flat"
+    assert hand["flat"] > hand["Sauvola"] + 0.02

@@ -19,7 +19,9 @@ function fold(first, last, lines) {
     label();
   });
   label();
-  first.after(" ", button, rest);
+  const indent = first.textContent.match(/^\s*/)[0]
+    || (first.previousSibling?.textContent.match(/ *$/) || [""])[0];
+  first.after(`\n${indent}`, button, rest);
 }
 
 document.addEventListener("DOMContentLoaded", () => {

@@ -35,7 +35,7 @@ def close(ours, theirs):
 def lines():
     pred, target = masks()
     for dtype, checked, unchecked in (
-            (torch.int64, 1 / 50, 1 / 20), (torch.uint8, 1 / 8, 1 / 5)):
+            (torch.int64, 1 / 50, 1 / 10), (torch.uint8, 1 / 8, 1 / 5)):
         pair = [torch.as_tensor(x).to(dtype) for x in (pred, target)]
         name = f"confusion matrix, 8x512x512x21, {dtype}".replace("torch.", "")
         yield counting(name, pair, pair, True, checked)

@@ -13,8 +13,10 @@ grades; this tool decides how, and keeps hidden tests hidden.
 from __future__ import annotations
 
 import argparse
+import base64
 import csv
 import html
+import io
 import os
 import re
 import sys
@@ -36,12 +38,14 @@ from nbgrader.converters import (Autograde, GenerateAssignment,
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import ClearHiddenTests, GetGrades
 from nbgrader.utils import capture_log
+from PIL import Image
 from traitlets.config import Config
 
 COLUMNS = ("assignment", "student", "tests", "tests_max", "by_hand",
            "by_hand_max", "waits_for_hand")
 
 QUIET = ["--log-level=ERROR"]
+TIMEOUT = 60                    # seconds for a student's cell
 
 # nbgrader starts `alembic` by its name; it lies beside this Python.
 os.environ["PATH"] = os.pathsep.join(
@@ -106,14 +110,27 @@ def hint(cell: NotebookNode, source: Chapter) -> NotebookNode:
     if not found:
         raise ChapterError(f"{source.path.name}: a cell tagged expected"
                            f" shows no picture:\n{cell.source}")
-    names = [f"expected-{i}.png" for i in range(len(found))]
-    text = "*What you should see:*\n\n" + " ".join(
-        f"![{html.unescape(alt)}](attachment:{name})"
-        for name, (alt, _) in zip(names, found))
+    alts, pngs = zip(*found)
     return nbformat.v4.new_markdown_cell(
-        text, id=f"{cell.id}-expected", attachments={
-            name: {"image/png": png}
-            for name, (_, png) in zip(names, found)})
+        "*What you should see:*\n\n"
+        f"![{html.unescape(' | '.join(alts))}](attachment:expected.png)",
+        id=f"{cell.id}-expected",
+        attachments={"expected.png": {"image/png": side_by_side(pngs)}})
+
+
+def side_by_side(pngs: tuple[str, ...], gap: int = 12) -> str:
+    """One picture of several; each a PNG in base64."""
+    parts = [Image.open(io.BytesIO(base64.b64decode(png))) for png in pngs]
+    row = Image.new("RGBA", (sum(part.width + gap for part in parts) - gap,
+                             max(part.height for part in parts)))
+    left = 0
+    for part in parts:
+        row.paste(part, (left, 0))
+        left += part.width + gap
+    row.thumbnail((900, 900))
+    buffer = io.BytesIO()
+    row.save(buffer, "png", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 # What students must not see
@@ -202,7 +219,7 @@ def configuration(folder: Path) -> Config:
     c.ClearSolutions.code_stub = {"python": "raise NotImplementedError()"}
     c.ClearSolutions.text_stub = "*Your answer.*"
     c.OverwriteCells.add_missing_cells = True
-    c.Execute.timeout = 60
+    c.Execute.timeout = TIMEOUT
     c.Execute.extra_arguments = QUIET
     c.GenerateFeedback.preprocessors = [GetGrades, HideTests,
                                         CSSHTMLHeaderPreprocessor]

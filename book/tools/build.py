@@ -6,6 +6,7 @@ reads, the lock, the Python version or the profile has changed.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
@@ -74,13 +75,6 @@ def add_reference_links(notebook, chapter: Chapter):
     notebook.cells = cells
 
 
-def write_if_changed(path: Path, text: str):
-    """Leave an unchanged file its time, so that Sphinx can skip it."""
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-
-
 def settings(real: bool) -> str:
     """The book's settings: the committed ones, and what depends on the build."""
     config = yaml.safe_load((course.ROOT / "book/_config.yml").read_text())
@@ -97,8 +91,8 @@ def settings(real: bool) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def stage(chapters: list[Chapter], outputs: dict, real: bool):
-    """Put everything that the book is made of into build/book."""
+def gather(chapters: list[Chapter], outputs: dict, real: bool) -> tuple:
+    """(content of each file that the book is made of, hash of them all)."""
     book = course.ROOT / "book"
     wanted = {"_config.yml": settings(real),
               "_toc.yml": (book / "_toc.yml").read_text(),
@@ -112,23 +106,37 @@ def stage(chapters: list[Chapter], outputs: dict, real: bool):
         add_reference_links(notebook, chapter)
         wanted[f"chapters/{chapter.name}.ipynb"] = nbformat.writes(notebook)
     wanted |= pages.generated(chapters, outputs)
-    for name, text in wanted.items():
-        write_if_changed(STAGE / name, text)
-    for path in STAGE.rglob("*"):
-        parts = path.relative_to(STAGE).parts
-        if (path.is_file() and parts[0] not in ("_build", "_static")
-                and "__pycache__" not in parts
-                and path.relative_to(STAGE).as_posix() not in wanted):
-            path.unlink()
-    shutil.copytree(book / "_static", STAGE / "_static", dirs_exist_ok=True)
-    for file in metadata.files("sphinx-mathjax-offline"):
-        if file.name == "tex-svg.js":
-            (STAGE / "_static" / "mathjax").mkdir(exist_ok=True)
-            shutil.copy(file.locate(), STAGE / "_static" / "mathjax")
+    wanted = {name: text.encode() for name, text in wanted.items()}
+    wanted |= {f"_static/{p.relative_to(book / '_static').as_posix()}":
+               p.read_bytes()
+               for p in book.glob("_static/**/*") if p.is_file()}
+    wanted |= {"_static/mathjax/tex-svg.js": file.locate().read_bytes()
+               for file in metadata.files("sphinx-mathjax-offline")
+               if file.name == "tex-svg.js"}
+    library = "".join(p.read_text(encoding="utf-8") for p in sorted(
+        (course.ROOT / "seglib").glob("*.py")))
+    return wanted, fingerprint(wanted, library)
 
 
-def assemble():
-    """Run Jupyter Book; a warning is an error."""
+def fingerprint(wanted: dict[str, bytes], library: str) -> str:
+    """Hash of all that the pages are made of."""
+    total = hashlib.sha256(library.encode())
+    for name in sorted(wanted):
+        total.update(name.encode() + b"\0" + wanted[name] + b"\0")
+    return total.hexdigest()
+
+
+def assemble(wanted: dict[str, bytes]):
+    """Lay the files out afresh and run Jupyter Book; a warning is an error.
+
+    Never on top of an older build: Sphinx would not look again at a page
+    whose links are broken by a change elsewhere.
+    """
+    shutil.rmtree(STAGE, ignore_errors=True)
+    for name, content in wanted.items():
+        path = STAGE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     program = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", program, "build", str(STAGE),
                "-W", "-n", "--keep-going", "-q"]
@@ -160,13 +168,17 @@ def run(arguments=None) -> int:
     if options.budget:
         check_budget(chapters, outputs)
     print("pages:")
-    stage(chapters, outputs, options.real)
-    assemble()
-    marker = HTML / "DO_NOT_PUBLISH"
-    marker.write_text(BANNER) if options.real else marker.unlink(True)
-    faults = check_pages.check(HTML, STAGE / "_toc.yml")
-    if faults:
-        raise ChapterError("the pages have faults:\n" + "\n".join(faults))
+    wanted, whole = gather(chapters, outputs, options.real)
+    finished = STAGE / "_build" / "finished"
+    if not (finished.exists() and finished.read_text() == whole):
+        assemble(wanted)
+        if options.real:
+            (HTML / "DO_NOT_PUBLISH").write_text(BANNER)
+        faults = check_pages.check(HTML, STAGE / "_toc.yml")
+        if faults:
+            raise ChapterError("the pages have faults:\n"
+                               + "\n".join(faults))
+        finished.write_text(whole)
     print(f"  {HTML.relative_to(course.ROOT) / 'index.html'}"
           f"  ({time.perf_counter() - start:.0f} s)")
     return 0

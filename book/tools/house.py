@@ -91,11 +91,15 @@ for node in ast.parse(open(spec.origin, encoding="utf-8").read()).body:
     if isinstance(node, ast.Import):
         needed = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-        needed = [node.module]
+        needed = [node.module] + [f"{node.module}.{alias.name}"
+                                  for alias in node.names]
     else:
         continue
     for module in needed:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError:     # a name, not a module
+            pass
 faults = []
 def watch(event, arguments):
     if "__pycache__" in str(arguments[:1]):

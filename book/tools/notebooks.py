@@ -39,7 +39,18 @@ def make_notebook(chapter: Chapter, *, solutions: bool = True,
             notebook.cells.append(new(
                 cell.source, metadata=cell.metadata,
                 id=f"cell-{len(notebook.cells):03}"))
+    title = notebook.cells[0]
+    title.source = re.sub(r"(?s)(\?\*\n)", r"\1\n" + minutes(chapter) + "\n",
+                          title.source + "\n", count=1).rstrip()
     return notebook
+
+
+def minutes(chapter: Chapter) -> str:
+    """What a chapter's header says of its time, as a line to read."""
+    laptop, gpu = (f"{60 * chapter.minutes[key]:.0f} s"
+                   for key in ("laptop", "gpu"))
+    return f"**Runs for** {laptop} on a laptop" + (
+        f", {gpu} on a GPU." if gpu != laptop else ", and needs no GPU.")
 
 
 # Running
@@ -135,7 +146,7 @@ def executed(chapter: Chapter, real: bool = False) -> tuple:
     part = path.with_suffix(".part")
     nbformat.write(notebook, part)
     part.replace(path)
-    return notebook, True
+    return nbformat.read(path, as_version=4), True
 
 
 # Checked outputs

@@ -18,6 +18,7 @@ def generated(chapters: list[Chapter], outputs: dict) -> dict[str, str]:
     return made | {
         "api/index.md": reference_index(modules),
         "intro.md": cover(chapters),
+        "glossary.md": glossary(),
         "status.md": status(chapters, outputs),
         "results.md": results(),
         "bench.md": bench(),
@@ -41,6 +42,13 @@ def cover(chapters: list[Chapter]) -> str:
     text = (course.ROOT / "book/intro.md").read_text(encoding="utf-8")
     return text.replace("<!-- chapters -->", table(
         ["chapter", "its question", "runs for"], rows))
+
+
+def glossary() -> str:
+    """The glossary, each term findable in English and in Chinese."""
+    text = (course.ROOT / "book/glossary.md").read_text(encoding="utf-8")
+    return re.sub(r"(?m)^(\S.*) · (.+)$", r"\1\n\2", text).replace(
+        "```{glossary}\n", "```{glossary}\n:sorted:\n\n")
 
 
 def link(chapter: Chapter) -> str:
@@ -84,7 +92,7 @@ def status(chapters: list[Chapter], outputs: dict) -> str:
             + table(["chapter", "laptop, minutes", "GPU, minutes",
                      "this build"], rows)
             + "\n\nMade with\n\n"
-            + table(list(versions), [list(versions.values())]) + "\n")
+            + table(["package", "version"], list(versions.items())) + "\n")
 
 
 # Results and bench
@@ -101,7 +109,8 @@ def number(value: float) -> str:
 
 
 def band(row: dict) -> str:
-    return f"{number(row['low'])} – {number(row['high'])}"
+    return f"{number(row['low'])}\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}" + (
+        number(row["high"]))
 
 
 def results() -> str:
@@ -179,7 +188,7 @@ def chapter_claims(chapter: Chapter) -> list[tuple[str, str]]:
 
 
 def claims(chapters: list[Chapter]) -> str:
-    rows = [[claim, verdict, link(chapter)] for chapter in chapters
+    rows = [[claim[0].upper() + claim[1:], verdict, link(chapter)] for chapter in chapters
             for claim, verdict in chapter_claims(chapter)]
     return ("# Claims, checked\n\nStatements that circulate in tutorials, and"
             " what running code says of them. The chapters show the code.\n\n"

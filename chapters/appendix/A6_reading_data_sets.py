@@ -143,9 +143,10 @@ stored = Image.fromarray(np.full((2, 2), 3, dtype=np.uint8))
 stored.putpalette([255, 255, 255] * 3 + [200, 30, 30])
 stored.save(folder / "palette.png")
 
-assert read_labels(folder / "palette.png")[0, 0] == 3
-colour = read_image(folder / "palette.png")[0, 0].tolist()
-assert colour == [200, 30, 30]
+label = read_labels(folder / "palette.png")[0, 0]
+colour = read_image(folder / "palette.png")[0, 0]
+print(label, colour)
+assert label == 3 and colour.tolist() == [200, 30, 30]
 
 
 # %% [markdown]
@@ -429,7 +430,7 @@ def find_drawings(home: str | Path, split: str) -> dict[str, Files]:
 # A download can fail in five ways: no network, no such page, a line
 # that breaks, a file that is not the one we know, and a reader who
 # presses Ctrl-C. In all five the right thing to leave behind is
-# *nothing*. Pooch {cite}`pooch` downloads under a temporary name,
+# *nothing*. Pooch {cite}`uieda2020` downloads under a temporary name,
 # compares the checksum, and renames the file only at the end; we turn
 # its many exceptions into one line.
 
