@@ -39,9 +39,11 @@ def make_notebook(chapter: Chapter, *, solutions: bool = True,
             notebook.cells.append(new(
                 cell.source, metadata=cell.metadata,
                 id=f"cell-{len(notebook.cells):03}"))
-    title = notebook.cells[0]
-    title.source = re.sub(r"(?s)(\?\*\n)", r"\1\n" + minutes(chapter) + "\n",
-                          title.source + "\n", count=1).rstrip()
+    if "minutes" in chapter.header:         # an assignment has none
+        title = notebook.cells[0]
+        title.source = re.sub(
+            r"(\?\*\n)", r"\1\n" + minutes(chapter) + "\n",
+            title.source + "\n", count=1).rstrip()
     return notebook
 
 
