@@ -82,7 +82,7 @@ show(photo, uniform(photo, 2), poster(photo, 8),
      titles=("photograph", "the nephew's 8 inks", "your 8 inks"),
      alt=["A cup of coffee on a saucer, on a wooden table.",
           "The same in red, yellow and greys; the table is flat.",
-          "The same in eight tones from black to cream, grain and all."])
+          "The same in eight tones, black to cream, grain and all."])
 
 # %% nbgrader={"grade_id": "test-poster", "points": 2}
 photo = data.coffee()
