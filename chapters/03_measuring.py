@@ -35,11 +35,13 @@
 # is about distrusting them, which begins with knowing how they are made.
 
 # %% tags=["export"]
+import os
 import sys
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import get_num_threads, njit, prange
 from scipy import ndimage, sparse
 
 from seglib.display import VOID
@@ -110,6 +112,40 @@ def _count(pred, target, ignore, counts):
 counts = np.zeros((3, 3), np.int64)
 assert _count(pred.ravel(), target.ravel(), VOID, counts) == -1
 assert (counts == by_finger).all()
+
+# %% [markdown]
+# Two million pixels are worth a second processor. Each thread counts a
+# part of them into a table of its own, and the tables are added: sums of
+# integers, so nobody can tell how many threads there were. One trap is
+# known. A process that was *forked* after its parent had used threads,
+# as a data loader's workers are, must not use them again: it dies. So
+# only the process that imported this module shares the work.
+
+# %% tags=["export"]
+@njit(cache=True, parallel=True)
+def _count_in_parts(pred, target, ignore, counts, parts):
+    """As `_count`, with a thread for each part of the pixels."""
+    n, k = len(target), len(counts)
+    each, bad = np.zeros((parts, k, k), np.int64), np.full(parts, n)
+    for i in prange(parts):
+        start, stop = i * n // parts, (i + 1) * n // parts
+        at = _count(pred[start:stop], target[start:stop], ignore,
+                    each[i])
+        if at >= 0:
+            bad[i] = start + at
+    counts += each.sum(axis=0)
+    return bad.min() if bad.min() < n else -1
+
+# %% tags=["export"]
+_HOME, _ONE_BY_ONE = os.getpid(), Lock()
+
+
+def _count_all(pred, target, ignore, counts):
+    if target.size < 2**18 or os.getpid() != _HOME:
+        return _count(pred, target, ignore, counts)
+    with _ONE_BY_ONE:
+        return _count_in_parts(pred, target, ignore, counts,
+                               get_num_threads())
 
 # %% [markdown]
 # Note what the loop does *not* do: it does not look at the prediction
@@ -279,7 +315,7 @@ def confusion_matrix(pred, target, num_classes, ignore_index=VOID):
         if not counts[-1]:
             return counts[:-2].reshape(num_classes, num_classes)
     counts = np.zeros((num_classes, num_classes), np.int64)
-    bad = _count(_flat(pred), _flat(target), ignore_index, counts)
+    bad = _count_all(_flat(pred), _flat(target), ignore_index, counts)
     if bad >= 0:
         raise _no_class(pred, target, bad, num_classes)
     tensor = next(filter(_is_tensor, (pred, target)), None)

@@ -580,3 +580,56 @@ def test_torch_is_not_needed():
     code = ("import sys, seglib.metrics as m; m.confusion_matrix([0], [0], 1);"
             "assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Large pictures are shared out to threads
+
+def large(seed=0):
+    rng = np.random.default_rng(seed)
+    target, pred = rng.integers(0, 7, (2, 701, 503))
+    target[rng.random(target.shape) < 0.1] = VOID
+    return pred, target
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_pictures_count_alike_with_any_number_of_threads(dtype, threads):
+    import numba
+    pred, target = (x.astype(dtype) for x in large())
+    known = target != VOID
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, before))
+    try:
+        ours = confusion_matrix(pred, target, 7)
+    finally:
+        numba.set_num_threads(before)
+    theirs = sklearn_metrics.confusion_matrix(target[known], pred[known])
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_of_two_bad_labels_in_a_large_picture_the_first_is_named():
+    pred, target = large()
+    target[700, 500] = 9
+    with pytest.raises(ValueError, match=r"label 9 at \(700, 500\)"):
+        confusion_matrix(pred, target, 7)
+    target[1, 2], pred[1, 2] = 0, 8
+    with pytest.raises(ValueError, match=r"label 8 at \(1, 2\)"):
+        confusion_matrix(pred, target, 7)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs os.fork")
+def test_a_forked_worker_survives():
+    """As in a data loader: the parent has used its threads already."""
+    program = """
+import os, numpy as np
+from seglib.metrics import confusion_matrix
+labels = np.zeros((600, 600), int)
+confusion_matrix(labels, labels, 2)
+child = os.fork()
+if child == 0:
+    os._exit(0 if confusion_matrix(labels, labels, 2)[0, 0] == 360000 else 3)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
