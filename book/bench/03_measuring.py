@@ -41,10 +41,10 @@ def close(ours, theirs):
 
 def lines():
     for kind, labels, dtype, checked, unchecked in (
-            ("independent", independent(), torch.int64, 1 / 50, 1 / 4),
-            ("independent", independent(), torch.uint8, 1 / 25, 1 / 4),
-            ("patches", masks(), torch.int64, 1 / 20, 1 / 4),
-            ("patches", masks(), torch.uint8, 1 / 20, 1 / 4)):
+            ("independent", independent(), torch.int64, 1 / 50, 1 / 10),
+            ("independent", independent(), torch.uint8, 1 / 25, 1 / 5),
+            ("patches", masks(), torch.int64, 1 / 50, 1 / 10),
+            ("patches", masks(), torch.uint8, 1 / 20, 1 / 5)):
         pair = [torch.as_tensor(x).to(dtype) for x in labels]
         name = (f"confusion matrix, 8x512x512x21, {kind}, {dtype}"
                 .replace("torch.", ""))

@@ -50,4 +50,4 @@ def lines():
     yield Line("canny, 512²",
                lambda: edges.canny(image, 2),
                lambda: feature.canny(image, 2, mode="nearest"),
-               "scikit-image", 1.5, agree(0.999))
+               "scikit-image", 1.0, agree(0.999))

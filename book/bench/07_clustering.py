@@ -25,7 +25,7 @@ def lines():
                                          iterations=10),
                lambda: quiet(cluster.KMeans(8, init=start, n_init=1, tol=0,
                                             max_iter=10), points),
-               "scikit-learn, two threads", 1.25, same=about_the_same_inertia)
+               "scikit-learn, two threads", 1.0, same=about_the_same_inertia)
     few = points[::4]
     yield Line("GaussianMixture, 5 components, 256²",
                lambda: clustering.GaussianMixture(5).fit(few),
