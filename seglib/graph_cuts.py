@@ -728,21 +728,20 @@ def _ways_home(weights, seeds, labels):
 
     All with a border of one pixel, on which they are 0.
     """
-    inside = np.s_[1:-1, 1:-1]
     planes = np.zeros((3 + len(labels), *np.add(seeds.shape, 2)))
-    edges, leak, home = planes[:2], planes[2], planes[3:]
+    inner = planes[:, 1:-1, 1:-1]
     for d, step in enumerate(_STEPS[:2]):
         ends = _pairs(seeds, step)
         edge = _pairs(weights[..., d], step)[0] + 1e-10
-        _pairs(edges[d][inside], step)[0][:] = edge * (
+        _pairs(inner[d], step)[0][:] = edge * (
             (ends[0] == 0) & (ends[1] == 0))
         for a, b in ((0, 1), (1, 0)):
             out = edge * (ends[a] == 0) * (ends[b] > 0)
-            _pairs(leak[inside], step)[a][:] += out
-            for plane, label in zip(home, labels):
-                there = _pairs(plane[inside], step)[a]
+            _pairs(inner[2], step)[a][:] += out
+            for plane, label in zip(inner[3:], labels):
+                there = _pairs(plane, step)[a]
                 there += out * (ends[b] == label)
-    return edges, leak, home
+    return planes[:2], planes[2], planes[3:]
 
 
 @njit(cache=True)
@@ -837,13 +836,26 @@ def _solve(levels, goal, tolerance):
         share = now / np.vdot(step, flow)
         x += share * step
         missing -= share * flow
-    raise RuntimeError(f"no solution to a tolerance of {tolerance}")
+    raise RuntimeError(f"no solution within {tolerance} after 1000"
+                       " rounds; needed: a smaller beta, or a larger"
+                       " tolerance")
 
 
 def _spread(image):
     image = as_float(image)
     channels = image.shape[2] if image.ndim == 3 else 1
     return max(10 * np.sqrt(channels) * image.std(), 1e-9)
+
+
+def _odds(weights, seeds, labels, tolerance):
+    """A solution for every label but the last, which gets the rest."""
+    edges, leak, home = _ways_home(weights, seeds, labels[:-1])
+    levels = _pyramid(*edges, leak)
+    odds = [_solve(levels, goal, tolerance)[1:-1, 1:-1]
+            for goal in home]
+    odds = np.stack([*odds, np.ones(seeds.shape) - sum(odds)], axis=-1)
+    odds[seeds > 0] = seeds[seeds > 0][:, None] == labels
+    return odds
 
 
 def random_walker(image: np.ndarray, seeds: np.ndarray,
@@ -900,12 +912,7 @@ def random_walker(image: np.ndarray, seeds: np.ndarray,
                          " needed: 0 or more, and above 0")
     seeds, labels = _numbers(seeds, np.shape(image)[:2])
     weights = contrast_weights(image, 1, 4, beta / _spread(image))
-    edges, leak, home = _ways_home(weights, seeds, labels[:-1])
-    levels = _pyramid(*edges, leak)
-    chance = [_solve(levels, goal, tolerance)[1:-1, 1:-1]
-              for goal in home]
-    chance = np.stack([*chance, 1 - sum(chance)], axis=-1)
-    chance[seeds > 0] = seeds[seeds > 0][:, None] == labels
+    chance = _odds(weights, seeds, labels, tolerance)
     found = labels[chance.argmax(axis=-1)]
     return (found, chance) if probabilities else found
 
