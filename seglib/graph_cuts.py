@@ -988,7 +988,7 @@ def _inverse(groups):
 
 
 def normalized_cut(image: np.ndarray, superpixels: np.ndarray,
-                   threshold: float = 0.1, sigma: float = 0.1
+                   threshold: float = 0.05, sigma: float = 0.2
                    ) -> np.ndarray:
     """Superpixels joined by cutting their graph in two, repeatedly.
 
@@ -1024,7 +1024,7 @@ def normalized_cut(image: np.ndarray, superpixels: np.ndarray,
 
     Examples
     --------
-    >>> image = np.uint8([[10, 12, 90, 95]])
+    >>> image = np.uint8([[10, 12, 190, 195]])
     >>> normalized_cut(image, np.array([[1, 2, 3, 4]])).tolist()
     [[2, 2, 1, 1]]
 
