@@ -891,7 +891,7 @@ def overlap(found, truth):
 tries = {"nine dots": first, "a stroke": second, "a dot": third}
 scores = [overlap(cut.mask, person) for cut in tries.values()]
 show(dotted(astronaut, more),
-     *(overlay(astronaut, cut.mask) for cut in tries.values()),
+     *(overlay(astronaut, 3 * cut.mask) for cut in tries.values()),
      titles=["seeds", *(f"{name}: {score:.2f}" for name, score in zip(
          tries, scores))],
      alt=["An astronaut in an orange suit, with dots on her and on the"
@@ -1010,7 +1010,7 @@ def _numbers(seeds, shape):
 coloured = grid_min_cut(seed_costs(cat_picture, cat_seeds), cat_weights)
 cat_scores = [overlap(c.mask, cat) for c in (alone, coloured)]
 show(dotted(cat_picture, cat_seeds),
-     *(overlay(cat_picture, c.mask)
+     *(overlay(cat_picture, 3 * c.mask)
        for c in (alone, coloured)),
      titles=("seeds", "edges", "edges and colours"),
      alt=["A cat's head, with three dots on it and four on the ground.",
