@@ -227,9 +227,10 @@ print(len(pushes), "paths,", sum(pushes), "in all")
 # %% [markdown]
 # Some paths go straight through one pixel, for the smaller of its two
 # costs has to be paid anyway; the printed ones go by way of others. Then
-# no path is left. Some pixels can still be reached from the source, the others
-# cannot, and every pipe from the ones to the others is full to the brim.
-# So all the water runs through those pipes, and they are a cut:
+# no path is left. Some pixels can still be reached from the source, the
+# others cannot, and every pipe from the ones to the others is full to
+# the brim. So all the water runs through those pipes, and they are a
+# cut:
 
 # %%
 dark = [(y, x) in reached for y, x in np.ndindex(3, 3)]
@@ -716,6 +717,9 @@ np.testing.assert_array_equal(cut.mask, best)
 assert cut.energy == cut.flow == min(costs)
 
 # %% [markdown]
+# (The first call compiles the loops, which takes some seconds; the
+# machine code is kept.)
+#
 # SciPy has a maximum flow too, for any graph of whole numbers, by
 # somebody else. Two hundred random pictures, a third of whose pixels
 # are sure, must flow alike (the tests try many more):
@@ -1753,9 +1757,9 @@ assert margin > 0.1
 # %% [markdown]
 # ## Which dial breaks it?
 #
-# A dark disc with a tail, on bright ground, a little noise. The colours
-# are known perfectly: the unaries *are* the noise's own likelihoods. The
-# dial is the width of the tail.
+# A dark disc with a tail, on bright ground, under strong noise. The
+# colours are known perfectly: the unaries *are* the noise's own
+# likelihoods. The dial is the width of the tail.
 
 # %%
 def tadpole(width, noise=60, seed=0, size=(64, 128)):
@@ -1783,15 +1787,19 @@ for gamma in (1, 2, 4):
 assert kept[4][2] < 0.3 < 0.8 < kept[4][11]
 
 # %%
+evidence = (170 - 90)**2 / (2 * 60**2)
 fig, ax = plt.subplots()
 for gamma, share in kept.items():
-    ax.plot(widths, share, marker="o", label=f"price {gamma}")
+    line, = ax.plot(widths, share, marker="o", label=f"price {gamma}")
+    outline = 3 * gamma / 4             # one side and two diagonals
+    ax.axvline(2 * outline / evidence, color=line.get_color(), ls=":")
 ax.set(xlabel="width of the tail in pixels", ylabel="part that is kept")
 ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 figure(fig, alt="How much of the tail a cut keeps, over its width. "
        + " ".join(f"Price {gamma}: {share[0]:.2f} at width 1,"
                   f" {share[5]:.2f} at 6, {share[-1]:.2f} at 12."
-                  for gamma, share in kept.items()))
+                  for gamma, share in kept.items())
+       + " Each curve rises close to its dotted line.")
 
 # %%
 tadpoles = [tadpole(width) for width in (3, 6, 12)]
@@ -1807,8 +1815,9 @@ show(*(overlay(image / 255, cut.mask)
 
 # %% [markdown]
 # A tail of width $b$ gives $b$ pixels' worth of evidence per pixel of
-# length and charges two pixels of outline. Where $2 w > b \cdot$
-# evidence, it is cheaper to be wrong. So what is *thin* goes first,
+# length, and charges two pixels of outline. Left of the dotted lines the
+# outline costs more than the evidence, and it is cheaper to be wrong. So
+# what is *thin* goes first,
 # however certain a person would be, and a smaller price lets the noise
 # in. Legs, tails, masts, fences: this is the one fault that all cuts
 # share, and it will be met again among the deep networks, which lose
