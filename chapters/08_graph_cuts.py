@@ -272,7 +272,7 @@ figure(fig, alt="Two drawings of the nine pixels and the pipes between"
 # Seheult's {cite}`greig1989`.
 
 # %% [markdown]
-# ## How do numbers of water become code?
+# ## How does water become code?
 #
 # Two simplifications first. A path from the source to a pixel and at
 # once down the sink needs no search: the smaller of the two costs flows

@@ -80,8 +80,8 @@ def energy(labels: np.ndarray, unary: np.ndarray, pairwise: np.ndarray
     return float(cost)
 
 
-# How do numbers of water become code?
-# ------------------------------------
+# How does water become code?
+# ---------------------------
 
 def _eight(width, half):
     """Steps to the neighbours; `d ^ 1` is the opposite of `d`."""
