@@ -124,22 +124,22 @@ def box_around(points, size: tuple[int, int]):
 
     Returns
     -------
-    (left, top, right, bottom) : tuple of int, or None
+    (top, left, bottom, right) : tuple of int, or None
         `image[top:bottom, left:right]` is the box. None if no pixel of
         the image is in it.
 
     Examples
     --------
     >>> box_around([(5, 3), (2, 1)], (10, 10))
-    (2, 1, 6, 4)
+    (1, 2, 4, 6)
 
     Chapter
     -------
     A2 The canvas, "What does a pen leave behind?".
     """
-    points = np.round(_places(points)).astype(int)
-    low = np.maximum(points.min(axis=0), 0)
-    high = np.minimum(points.max(axis=0) + 1, size[::-1])
+    pixels = np.round(_places(points)).astype(int)[:, ::-1]
+    low = np.maximum(pixels.min(axis=0), 0)
+    high = np.minimum(pixels.max(axis=0) + 1, size)
     found = (low < high).all()
     return (*low.tolist(), *high.tolist()) if found else None
 
@@ -286,7 +286,7 @@ class Sketch(History):
 
     Attributes
     ----------
-    box : (left, top, right, bottom) or None
+    box : (top, left, bottom, right) or None
         The last box: `image[top:bottom, left:right]`.
     labels : (H, W) uint8 array
         Label of what was drawn over each pixel, VOID elsewhere.
@@ -296,7 +296,7 @@ class Sketch(History):
     >>> sketch = Sketch((4, 6), [BOX, FOREGROUND])
     >>> sketch.draw("box", [(1, 1), (3, 2)])
     >>> sketch.box
-    (1, 1, 4, 3)
+    (1, 1, 3, 4)
     >>> sketch.undo()
     >>> sketch.box is None
     True
@@ -402,12 +402,23 @@ class Study(Sketch):
     def changed(self):
         self.__dict__.pop("mask", None)
 
-    mask = functools.cached_property(
-        lambda self: self.segment(self) if self.segment else None)
+    mask = functools.cached_property(lambda self: _ask(self))
 
 
 def _as_rgb(image):
-    return overlay(image, np.zeros(np.shape(image)[:2], int))
+    image = np.asarray(image)
+    if (image.dtype == np.uint8 and image.shape[2:] == (3,)
+            and image.size):
+        return image
+    return overlay(image, np.zeros(image.shape[:2], int))
+
+
+def _ask(study):
+    mask = study.segment(study) if study.segment else None
+    if mask is not None and np.shape(mask) != study.size:
+        raise ValueError(f"segment returned shape {np.shape(mask)};"
+                         f" needed: {study.size}, or None")
+    return mask
 
 
 def _within(sliders, name, value):
@@ -444,13 +455,15 @@ def overlay_png(mask: np.ndarray) -> bytes:
     -------
     A2 The canvas, "How is it shown?".
     """
-    mask = np.where(mask == VOID, 0, mask).astype(int)
-    index = 1 + (mask - 1) % (len(PALETTE) - 1)
+    mask = np.asarray(mask, int)
+    labels = np.arange(max(mask.max(), VOID) + 1)
+    entry = 1 + (labels - 1) % (len(PALETTE) - 1)
+    entry[[0, VOID]] = 0
+    index = entry.astype(np.uint8)[mask]
     rim = outlines(mask, max(1, max(mask.shape) // 300))
-    index[rim] += len(PALETTE)
+    index[rim & (index > 0)] += len(PALETTE)
     alpha = bytes([0] + [120] * 15 + [0] + [255] * 15)
-    return _png(np.where(mask == 0, 0, index).astype(np.uint8),
-                transparency=alpha)
+    return _png(index, transparency=alpha)
 
 
 def summary(study: Study) -> str:
@@ -483,7 +496,7 @@ def _marks(sketch, act, width):
         return stroke(act.points, sketch.size, sketch.pen)
     inside = np.zeros(sketch.size, bool)
     if box := box_around(act.points, sketch.size):
-        left, top, right, bottom = box
+        top, left, bottom, right = box
         inside[top:bottom, left:right] = True
         inside[top + width:bottom - width,
                left + width:right - width] = False
@@ -497,12 +510,14 @@ def still(study: Study) -> Picture:
     -------
     A2 The canvas, "How is it shown?".
     """
-    seen = (study.picture.copy() if study.mask is None
-            else overlay(study.picture, study.mask))
+    thin = (slice(None, None, max(1, max(study.size) // 1600)),) * 2
+    seen = study.picture[thin].copy()
+    if study.mask is not None:
+        seen = overlay(seen, np.asarray(study.mask)[thin])
     width = max(1, max(study.size) // 300)
     for act in _shown(study):
-        here = _marks(study, act, width)
-        seen[outlines(here, width)] = 20, 20, 20
+        here = _marks(study, act, width)[thin]
+        seen[outlines(here, max(1, max(seen.shape) // 300))] = 20
         seen[here] = study.tools[act.tool].colour
     said = summary(study)
     return show(seen, titles=[said], alt=f"{study.alt} Here: {said}.")

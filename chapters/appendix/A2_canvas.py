@@ -205,7 +205,8 @@ show(line, height=100, alt="The same places joined: one stroke of"
 # still drawn inside.
 #
 # A {term}`box <bounding box>` is two opposite corners, in any order;
-# both pixels belong to it.
+# both pixels belong to it. What comes out is for indexing arrays, so
+# here rows come first.
 
 # %% tags=["export"]
 def box_around(points, size: tuple[int, int]):
@@ -220,23 +221,23 @@ def box_around(points, size: tuple[int, int]):
 
     Returns
     -------
-    (left, top, right, bottom) : tuple of int, or None
+    (top, left, bottom, right) : tuple of int, or None
         `image[top:bottom, left:right]` is the box. None if no pixel of
         the image is in it.
 
     Examples
     --------
     >>> box_around([(5, 3), (2, 1)], (10, 10))
-    (2, 1, 6, 4)
+    (1, 2, 4, 6)
     """
-    points = np.round(_places(points)).astype(int)
-    low = np.maximum(points.min(axis=0), 0)
-    high = np.minimum(points.max(axis=0) + 1, size[::-1])
+    pixels = np.round(_places(points)).astype(int)[:, ::-1]
+    low = np.maximum(pixels.min(axis=0), 0)
+    high = np.minimum(pixels.max(axis=0) + 1, size)
     found = (low < high).all()
     return (*low.tolist(), *high.tolist()) if found else None
 
 # %%
-assert box_around([(9, 9), (-4, 5)], (8, 8)) == (0, 5, 8, 8)
+assert box_around([(9, 9), (-4, 5)], (8, 8)) == (5, 0, 8, 8)
 assert box_around([(9, 9), (12, 12)], (8, 8)) is None
 
 # %% [markdown]
@@ -391,7 +392,7 @@ class Sketch(History):
 
     Attributes
     ----------
-    box : (left, top, right, bottom) or None
+    box : (top, left, bottom, right) or None
         The last box: `image[top:bottom, left:right]`.
     labels : (H, W) uint8 array
         Label of what was drawn over each pixel, VOID elsewhere.
@@ -401,7 +402,7 @@ class Sketch(History):
     >>> sketch = Sketch((4, 6), [BOX, FOREGROUND])
     >>> sketch.draw("box", [(1, 1), (3, 2)])
     >>> sketch.box
-    (1, 1, 4, 3)
+    (1, 1, 3, 4)
     >>> sketch.undo()
     >>> sketch.box is None
     True
@@ -515,14 +516,25 @@ class Study(Sketch):
     def changed(self):
         self.__dict__.pop("mask", None)
 
-    mask = functools.cached_property(
-        lambda self: self.segment(self) if self.segment else None)
+    mask = functools.cached_property(lambda self: _ask(self))
 
 # %% tags=["export"]
 def _as_rgb(image):
-    return overlay(image, np.zeros(np.shape(image)[:2], int))
+    image = np.asarray(image)
+    if (image.dtype == np.uint8 and image.shape[2:] == (3,)
+            and image.size):
+        return image
+    return overlay(image, np.zeros(image.shape[:2], int))
 
 
+def _ask(study):
+    mask = study.segment(study) if study.segment else None
+    if mask is not None and np.shape(mask) != study.size:
+        raise ValueError(f"segment returned shape {np.shape(mask)};"
+                         f" needed: {study.size}, or None")
+    return mask
+
+# %% tags=["export"]
 def _within(sliders, name, value):
     if name not in sliders:
         raise ValueError(f"name is {name!r}; needed: one of"
@@ -534,9 +546,9 @@ def _within(sliders, name, value):
 
 # %% [markdown]
 # The mask is computed when somebody wants to see it, and kept until
-# something changes. A first function to ask: a pixel is cup if its
-# colour is nearer to the mean of what we painted as cup than to the
-# mean of what we painted as table. (Chapter 09 has better ideas of what
+# something changes. A first function to ask: a pixel is coin if its
+# colour is nearer to the mean of what we painted as coin than to the
+# mean of what we painted as cloth. (Chapter 09 has better ideas of what
 # a colour belongs to, and the same two pens.)
 
 # %%
@@ -544,16 +556,17 @@ def nearer(study):
     means = [study.picture[study.labels == label].mean(axis=0)
              for label in (0, 1) if (study.labels == label).any()]
     if len(means) == 2:
-        table, cup = (np.linalg.norm(study.picture - mean, axis=-1)
-                      for mean in means)
-        return cup < table
+        cloth, coin = (np.linalg.norm(study.picture - mean, axis=-1)
+                       for mean in means)
+        return coin < cloth
 
 # %%
-study = Study(data.coffee(), "A cup of coffee on a wooden table.",
-              (BOX, FOREGROUND, BACKGROUND), segment=nearer)
+study = Study(data.coins(), "Four rows of six coins on a dark cloth.",
+              (BOX, FOREGROUND, BACKGROUND), segment=nearer,
+              classes=("cloth", "coin"))
 assert study.mask is None
-study.draw("foreground", [(175, 215), (215, 275), (300, 325)])
-study.draw("background", [(60, 330), (60, 60), (250, 30)])
+study.draw("foreground", [(35, 60), (56, 40)])
+study.draw("background", [(370, 290), (10, 290), (10, 130)])
 assert study.mask.shape == study.size
 assert study.mask[study.labels == 1].mean() > 0.9
 
@@ -575,7 +588,7 @@ def _png(array, **options) -> bytes:
     image.save(buffer, "png", compress_level=1, **options)
     return buffer.getvalue()
 
-
+# %% tags=["export"]
 def overlay_png(mask: np.ndarray) -> bytes:
     """A mask's colours on a transparent ground, as a PNG.
 
@@ -584,13 +597,15 @@ def overlay_png(mask: np.ndarray) -> bytes:
     mask : (H, W) bool or integer array
         As for `seglib.display.paint`; VOID is transparent too.
     """
-    mask = np.where(mask == VOID, 0, mask).astype(int)
-    index = 1 + (mask - 1) % (len(PALETTE) - 1)
+    mask = np.asarray(mask, int)
+    labels = np.arange(max(mask.max(), VOID) + 1)
+    entry = 1 + (labels - 1) % (len(PALETTE) - 1)
+    entry[[0, VOID]] = 0
+    index = entry.astype(np.uint8)[mask]
     rim = outlines(mask, max(1, max(mask.shape) // 300))
-    index[rim] += len(PALETTE)
+    index[rim & (index > 0)] += len(PALETTE)
     alpha = bytes([0] + [120] * 15 + [0] + [255] * 15)
-    return _png(np.where(mask == 0, 0, index).astype(np.uint8),
-                transparency=alpha)
+    return _png(index, transparency=alpha)
 
 # %% [markdown]
 # For those who do not see it, and for those who do, one sentence says
@@ -615,7 +630,7 @@ summary(study)
 # And in a book, where nobody can draw, there is a still picture: the
 # same marks in the same colours, each with a dark rim so that it stands
 # out on any ground. Of several boxes only the last is shown, as only
-# the last counts.
+# the last counts; of a large photograph, every second or third pixel.
 
 # %% tags=["export"]
 def _shown(sketch):
@@ -631,7 +646,7 @@ def _marks(sketch, act, width):
         return stroke(act.points, sketch.size, sketch.pen)
     inside = np.zeros(sketch.size, bool)
     if box := box_around(act.points, sketch.size):
-        left, top, right, bottom = box
+        top, left, bottom, right = box
         inside[top:bottom, left:right] = True
         inside[top + width:bottom - width,
                left + width:right - width] = False
@@ -640,18 +655,20 @@ def _marks(sketch, act, width):
 # %% tags=["export"]
 def still(study: Study) -> Picture:
     """A picture of the canvas as it stands, with its words."""
-    seen = (study.picture.copy() if study.mask is None
-            else overlay(study.picture, study.mask))
+    thin = (slice(None, None, max(1, max(study.size) // 1600)),) * 2
+    seen = study.picture[thin].copy()
+    if study.mask is not None:
+        seen = overlay(seen, np.asarray(study.mask)[thin])
     width = max(1, max(study.size) // 300)
     for act in _shown(study):
-        here = _marks(study, act, width)
-        seen[outlines(here, width)] = 20, 20, 20
+        here = _marks(study, act, width)[thin]
+        seen[outlines(here, max(1, max(seen.shape) // 300))] = 20
         seen[here] = study.tools[act.tool].colour
     said = summary(study)
     return show(seen, titles=[said], alt=f"{study.alt} Here: {said}.")
 
 # %%
-study.draw("box", [(130, 60), (470, 380)])
+study.draw("box", [(15, 20), (80, 80)])
 still(study)
 
 # %% [markdown]
@@ -832,22 +849,31 @@ def _bundle(canvas):
 
 # %% [markdown]
 # Here it is. In JupyterLab you can draw on it now; in the book you see
-# what two strokes have made of it.
+# what a second stroke on the cloth, where it is brightest, has made of
+# the mask above.
 
 # %%
-canvas = Canvas(data.coffee(), "A cup of coffee on a wooden table.",
+canvas = Canvas(data.coins(), "Four rows of six coins on a dark cloth.",
                 tools=(FOREGROUND, BACKGROUND), segment=nearer,
-                classes=("table", "cup"))
-canvas.draw("foreground", [(175, 215), (215, 275), (300, 325)])
-canvas.draw("background", [(60, 330), (60, 60), (250, 30)])
+                classes=("cloth", "coin"))
+canvas.draw("foreground", [(35, 60), (56, 40)])
+canvas.draw("background", [(370, 290), (10, 290), (10, 130)])
+before = canvas.mask
+canvas.draw("background", [(10, 8), (230, 8)])
 canvas
 
+# %%
+upper, lower = np.split(np.arange(303), [150])
+for name, rows in (("upper", upper), ("lower", lower)):
+    print(f"{name} half: {before[rows].mean():.0%} coin before,"
+          f" {canvas.mask[rows].mean():.0%} after")
+assert (before & ~canvas.mask)[lower].sum() > 100
+
 # %% [markdown]
-# **What went wrong?** The dark coffee and the shaded table have nearly
-# one colour; a mean is all that we kept of each pen. Draw a background
-# stroke into the wrong part, and the mean moves, and with it everything
-# else. A person can mend what a function gets wrong only if the
-# function is able to listen.
+# **What went wrong?** The stroke was meant for the upper edge, and it
+# has taken something from the coins at the bottom too: a mean is all
+# that this function keeps of a pen, and it forgets where the pen was. A
+# person can mend a mask only if the function is able to listen.
 #
 # ## And without a mouse?
 #
@@ -871,19 +897,17 @@ javascript("onKey")
 # ## A canvas of your own
 #
 # ```{exercise}
-# :label: canvas-sizes
-# A tool of kind "point" and the label 1 for coins that you count.
-# Make a canvas on `data.coins()` whose sentence says how many you have
-# marked, and whose mask shows a disc for each.
+# :label: canvas-count
+# Make a canvas for counting: each click marks a coin with a disc, and
+# the sentence says how many there are.
 # ```
 #
 # ```{dropdown} Hint
-# `segment` may return the labels of a mask as you like; `classes` names
-# them. How many there are is `len(study.points("coin"))`.
+# A tool of kind "point", and a wide pen. The sentence counts acts.
 # ```
 
 # %% [markdown] tags=["solution"]
-# ````{solution-start} canvas-sizes
+# ````{solution-start} canvas-count
 # :class: dropdown
 # ````
 

@@ -105,7 +105,7 @@ function sliders(view) {
       type: "range", min: low, max: high, step, "aria-label": name,
       oninput: () => ask(view, "slide", name, Number(range.value)),
     });
-    const shown = element("output", {});
+    const shown = element("span", { class: "value" });
     view.values[name] = { range, shown };
     const jumps = Object.entries(marks).map(([label, value]) => element(
       "button", { type: "button", onclick: () => {
@@ -169,7 +169,8 @@ function choose(view, tool) {
 function draw(view) {
   const wishes = view.asked.filter((wish) => wish.do === "draw");
   const acts = [...view.model.get("acts"),
-                ...wishes.map(({ with: [tool, points] }) => ({ tool, points }))];
+                ...wishes.map(({ with: [tool, points] }) =>
+                  ({ tool, points }))];
   if (view.draft) acts.push(view.draft);
   view.marks.replaceChildren(...acts.map((act) => mark(view.page, act)));
 }
@@ -285,7 +286,7 @@ function onKey(view, event) {
 
 function move(view, [dx, dy], finely) {
   const { width, height } = view.page;
-  const step = finely ? 1 : Math.max(1, Math.round(Math.max(width, height) / 50));
+  const step = finely ? 1 : Math.ceil(Math.max(width, height) / 50);
   const [x, y] = view.cursor;
   view.cursor = [Math.min(Math.max(x + step * dx, 0), width - 1),
                  Math.min(Math.max(y + step * dy, 0), height - 1)];
