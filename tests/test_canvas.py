@@ -180,6 +180,12 @@ def test_points_are_rows_and_columns():
     assert (s.labels != VOID).sum() == 1
 
 
+def test_dots_are_not_joined():
+    s = Sketch((20, 30), [Tool("seed", "point", 3)], pen=0.5)
+    s.draw("seed", [(25, 4), (5, 4)])
+    assert (s.labels == 3).sum() == 2 and s.labels[4, 15] == VOID
+
+
 @pytest.mark.parametrize("tool, points, said", [
     ("brush", [(1, 2)], "tool is 'brush'; needed: one of box, foreground"),
     ("box", "here", "could not convert"),

@@ -368,13 +368,20 @@ def _last_box(sketch):
     return None
 
 
+def _inked(sketch, act):
+    """Pixels that a pen or dots touched."""
+    if sketch.tools[act.tool].kind == "stroke":
+        return stroke(act.points, sketch.size, sketch.pen)
+    return np.any([stroke([place], sketch.size, sketch.pen)
+                   for place in act.points], axis=0)
+
+# %% tags=["export"]
 def _labels_of(sketch):
     labels = np.full(sketch.size, VOID, np.uint8)
     for act in sketch.acts:
         tool = sketch.tools[act.tool]
         if tool.kind != "box":
-            labels[stroke(act.points, sketch.size, sketch.pen)] = (
-                tool.label)
+            labels[_inked(sketch, act)] = tool.label
     return labels
 
 # %% tags=["export"]
@@ -643,7 +650,7 @@ def _shown(sketch):
 def _marks(sketch, act, width):
     """Pixels in which the still picture shows an act."""
     if sketch.tools[act.tool].kind != "box":
-        return stroke(act.points, sketch.size, sketch.pen)
+        return _inked(sketch, act)
     inside = np.zeros(sketch.size, bool)
     if box := box_around(act.points, sketch.size):
         top, left, bottom, right = box

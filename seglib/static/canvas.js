@@ -180,9 +180,10 @@ function mark({ tools, pen }, { tool, points }) {
   const [[x, y], [u, v] = [x, y]] = points;
   const [l, r, t, b] = [Math.min(x, u) - 0.5, Math.max(x, u) + 0.5,
                         Math.min(y, v) - 0.5, Math.max(y, v) + 0.5];
+  const places = points.map((place) => place.join(" "));
   const d = kind === "box" ? `M${l} ${t}H${r}V${b}H${l}Z`
-    : `M${points.map((place) => place.join(" ")).join("L")}`
-      + (points.length > 1 ? "" : "h0");         // a dot is a line too
+    : kind === "point" ? places.map((place) => `M${place}h0`).join("")
+    : `M${places.join("L")}h0`;                  // a dot is a line too
   return element("path", { d, class: kind, style: `stroke: ${colour};`
     + `stroke-width: ${kind === "stroke" ? 2 * pen + 1 : 2}px` });
 }
