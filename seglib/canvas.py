@@ -373,6 +373,8 @@ class Study(Sketch):
         Names of the mask's labels.
     pen : float, optional
         As for `Sketch`.
+    palette : (N, 3) uint8 array
+        Colours of the mask's labels.
 
     Attributes
     ----------
@@ -394,8 +396,9 @@ class Study(Sketch):
     """
 
     def __init__(self, image, alt, tools=(), sliders=(), segment=None,
-                 classes=("ground", "marked"), pen=None):
-        self.picture = _as_rgb(image)
+                 classes=("ground", "marked"), pen=None,
+                 palette=PALETTE):
+        self.picture, self.palette = _as_rgb(image), palette
         self.alt, self.classes, self.segment = alt, classes, segment
         self.sliders = {slider.name: slider for slider in sliders}
         self.values = {slider.name: slider.start for slider in sliders}
@@ -441,16 +444,15 @@ def _within(sliders, name, value):
 # How is it shown?
 # ----------------
 
-def _png(array, **options) -> bytes:
-    buffer = io.BytesIO()
-    image = Image.fromarray(array)
-    if options:
-        image.putpalette(np.tile(PALETTE, (2, 1)).ravel().tolist())
+def _png(array, palette=None, **options) -> bytes:
+    buffer, image = io.BytesIO(), Image.fromarray(array)
+    if palette is not None:
+        image.putpalette(palette.ravel().tolist())
     image.save(buffer, "png", compress_level=1, **options)
     return buffer.getvalue()
 
 
-def overlay_png(mask: np.ndarray) -> bytes:
+def overlay_png(mask: np.ndarray, palette=PALETTE) -> bytes:
     """A mask's colours on a transparent ground, as a PNG.
 
     Parameters
@@ -463,14 +465,15 @@ def overlay_png(mask: np.ndarray) -> bytes:
     A2 The canvas, "How is it shown?".
     """
     mask = np.asarray(mask, int)
+    more = len(palette) - 1
     labels = np.arange(max(mask.max(), VOID) + 1)
-    entry = 1 + (labels - 1) % (len(PALETTE) - 1)
+    entry = 1 + (labels - 1) % more
     entry[[0, VOID]] = 0
     index = entry.astype(np.uint8)[mask]
     rim = outlines(mask, max(1, max(mask.shape) // 300))
-    index[rim & (index > 0)] += len(PALETTE)
-    alpha = bytes([0] + [120] * 15 + [0] + [255] * 15)
-    return _png(index, transparency=alpha)
+    index[rim & (index > 0)] += more
+    return _png(index, np.concatenate([palette, palette[1:]]),
+                transparency=bytes([0] + [120] * more + [255] * more))
 
 
 def summary(study: Study) -> str:
@@ -520,7 +523,8 @@ def still(study: Study) -> Picture:
     thin = (slice(None, None, max(1, max(study.size) // 1600)),) * 2
     seen = study.picture[thin].copy()
     if study.mask is not None:
-        seen = overlay(seen, np.asarray(study.mask)[thin])
+        seen = overlay(seen, np.asarray(study.mask)[thin],
+                       palette=study.palette)
     width = max(1, max(study.size) // 300)
     for act in _shown(study):
         here = _marks(study, act, width)[thin]
@@ -589,7 +593,8 @@ def _tell(canvas):
         said, mask = f"{type(error).__name__}: {error}", None
     with view.hold_sync():
         view.acts = [asdict(act) for act in _shown(canvas)]
-        view.overlay = b"" if mask is None else overlay_png(mask)
+        view.overlay = (b"" if mask is None
+                        else overlay_png(mask, canvas.palette))
         view.values, view.status = dict(canvas.values), said
         view.heard, view.turn = canvas.heard, view.turn + 1
 

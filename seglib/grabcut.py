@@ -7,13 +7,17 @@ Exported from 09_grabcut.py; edit the chapter, not this file.
 
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
+from seglib.annotations import save_mask
+from seglib.canvas import BACKGROUND, BOX, FOREGROUND, Canvas, Slider
 from seglib.clustering import ColourTable, GaussianMixture, colour_table
-from seglib.display import VOID, as_float
+from seglib.display import PALETTE, VOID, as_float
 from seglib.graph_cuts import GridCut, contrast_weights
 
 __all__ = [
@@ -22,6 +26,7 @@ __all__ = [
     "component_costs",
     "GrabCutResult",
     "grabcut",
+    "GrabCutWidget",
 ]
 
 
@@ -472,3 +477,107 @@ def _begin(level, box, centred, fresh, rounds):
 def _kept(mask, known):
     """An earlier mask, where nothing else is known by now."""
     return np.where(known == VOID, mask, known == 1)
+
+
+# Cutting by hand
+# ---------------
+
+def _cut(widget):
+    """The mask of all that is drawn."""
+    widget.found = grabcut(
+        widget.image, widget.box, widget.scribbles,
+        gamma=widget.gamma) if widget.acts else None
+    return widget.found and widget.found.mask
+
+
+def _result_of(widget):
+    return widget.found if widget.mask is not None else None
+
+
+def _save(widget, path=None) -> str:
+    """Write the mask as a PNG: 1 is the thing, seen as white.
+
+    Parameters
+    ----------
+    path : path, optional
+        By default a new file in the widget's folder: mask.png,
+        mask-2.png, and so on.
+
+    Returns
+    -------
+    str
+        A sentence that says so.
+
+    Raises
+    ------
+    ValueError
+        If nothing is drawn yet.
+    FileExistsError
+        If there is such a file; nothing is overwritten.
+    """
+    if widget.mask is None:
+        raise ValueError("no mask yet; needed: a box, or strokes")
+    path = Path(path) if path else _unused(widget.folder)
+    save_mask(widget.mask.astype(np.uint8), path,
+              {"ground": (0, 0, 0), "thing": (255, 255, 255)})
+    return f"Saved {path.name}."
+
+
+def _unused(folder):
+    names = (f"mask-{n}.png" if n > 1 else "mask.png" for n in count(1))
+    return next(path for name in names
+                if not (path := folder / name).exists())
+
+
+class GrabCutWidget(Canvas):
+    """Cut a thing out of a picture by hand, in JupyterLab.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3) array
+        As for `grabcut`, of any size.
+    alt : str
+        What is to be seen on it, for those who do not see it.
+    gamma : float
+        Where the slider stands at first.
+    folder : path
+        Where the button saves masks.
+
+    Attributes
+    ----------
+    mask : (H, W) bool array or None
+        That of `grabcut(image, box, scribbles, gamma=gamma)`; None as
+        long as nothing is drawn.
+    box : (top, left, bottom, right) or None
+    scribbles : (H, W) uint8 array
+        1 where the foreground pen was last, 0 where the background pen
+        was, else VOID.
+    gamma : float
+    result : GrabCutResult or None
+
+    Examples
+    --------
+    >>> image = np.zeros((20, 20)); image[6:14, 6:14] = 1
+    >>> widget = GrabCutWidget(image, "A white square.")
+    >>> widget.draw("box", [(3, 3), (16, 16)])
+    >>> widget.mask.sum()
+    np.int64(64)
+
+    Chapter
+    -------
+    09 GrabCut, "Cutting by hand".
+    """
+
+    def __init__(self, image, alt="A picture to cut a thing out of.",
+                 gamma=50.0, folder="."):
+        self.image, self.folder = np.asarray(image), Path(folder)
+        super().__init__(
+            image, alt, tools=(BOX, FOREGROUND, BACKGROUND),
+            sliders=[Slider("gamma", 0, 200, gamma, marks={"usual": 50})],
+            classes=("ground", "thing"), palette=PALETTE[[0, 11]],
+            segment=_cut, actions={"save the mask": self.save})
+
+    scribbles = Canvas.labels
+    gamma = property(lambda self: self.values["gamma"])
+    result = property(_result_of)
+    save = _save
