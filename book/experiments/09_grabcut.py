@@ -1,10 +1,10 @@
 """GrabCut on photographs, beside OpenCV's: boxes, loose boxes, strokes."""
 import time
 
-import bands
 import cv2
 import numpy as np
 
+import bands
 from seglib.datasets import GrabCut50, Horses
 from seglib.display import VOID
 from seglib.grabcut import correcting_stroke, grabcut, loose_box
