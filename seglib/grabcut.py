@@ -6,7 +6,6 @@ Exported from 09_grabcut.py; edit the chapter, not this file.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +25,7 @@ __all__ = [
     "component_costs",
     "GrabCutResult",
     "grabcut",
+    "correcting_stroke",
     "GrabCutWidget",
 ]
 
@@ -114,11 +114,11 @@ def known_pixels(shape: tuple[int, int], box=None, scribbles=None
         known[:] = 0
         known[_grown(_box(box, shape), strokes == 1)] = VOID
     known = np.where(strokes == VOID, known, strokes)
-    if not (known == 0).any() or (known == 0).all():
+    sure = np.count_nonzero(known == 0)
+    if sure in (0, known.size):
         raise ValueError(
-            f"with box {box} {'no' if known.any() else 'every'} pixel of"
-            f" {tuple(shape)} is surely ground; needed: some, by a box"
-            " that leaves them out or by strokes")
+            f"box {box} and strokes leave {sure} of {known.size} pixels"
+            " surely ground; needed: some, but not all")
     return known
 
 
@@ -185,8 +185,8 @@ def component_costs(mixture: GaussianMixture, colours: np.ndarray
     costs = np.empty((len(mixture.shares), len(colours)))
     for k, share in enumerate(mixture.shares):
         root = np.linalg.cholesky(mixture.covariances[k])
-        away = np.linalg.solve(root, (colours - mixture.means[k]).T)
-        costs[k] = (away**2).sum(axis=0) / 2
+        away = (colours - mixture.means[k]) @ np.linalg.inv(root).T
+        costs[k] = (away**2).sum(axis=1) / 2
         costs[k] += np.log(np.diagonal(root)).sum() - np.log(share)
     return costs
 
@@ -319,16 +319,17 @@ def _halved(image, known, gamma):
 _LARGE = 64**2          # unknown pixels from which halving pays
 
 
-def _find(image, level, gamma, coarse, begin):
+def _find(image, level, gamma, relax, coarse, begin):
     """The strict rounds, at half size if that serves."""
     known = level.known
     if coarse and np.count_nonzero(known == VOID) >= _LARGE:
-        found = begin(_halved(image, known, gamma))
+        found = begin(_halved(image, known, gamma), 1)
         if found.mask.any():
             full = found.mask.repeat(2, axis=0).repeat(2, axis=1)
             return found._replace(
                 mask=full[:known.shape[0], :known.shape[1]])
-    return begin(level)
+    found = begin(level, 1)
+    return found if found.mask.any() else begin(level, 1 / relax)
 
 
 # All together
@@ -379,19 +380,18 @@ def _check(image, iterations, gamma, relax, previous):
         raise ValueError(f"image has shape {image.shape}; needed:"
                          " (H, W) or (H, W, 3), not empty")
     if not (iterations >= 1 and 0 <= gamma < np.inf and 0 < relax <= 1):
-        raise ValueError(f"iterations {iterations}, gamma {gamma}, relax"
-                         f" {relax}; needed: 1 or more, 0 or more, above"
-                         " 0 and at most 1")
-    if previous and previous.mask.shape != image.shape[:2]:
+        raise ValueError(
+            f"iterations {iterations}, gamma {gamma}, relax {relax};"
+            " needed: 1 or more, 0 or more, above 0 and at most 1")
+    if previous is not None and previous.mask.shape != image.shape[:2]:
         raise ValueError(f"previous is of {previous.mask.shape}, image"
                          f" {image.shape}; needed: the same image")
 
 
-def grabcut(image: np.ndarray, box=None, scribbles=None,
-            iterations: int = 5, *, gamma: float = 50.0,
-            relax: float = 0.25, components: int = 5, seed: int = 0,
-            coarse: bool = True, centred: bool = True,
-            previous: GrabCutResult | None = None) -> GrabCutResult:
+def grabcut(image: np.ndarray, box=None, scribbles=None, iterations=5,
+            *, gamma=50.0, relax=0.25, components=5, seed=0,
+            coarse=True, centred=True,
+            previous=None) -> GrabCutResult:
     """Cut a thing out of an image, from a box, strokes, or both.
 
     Parameters
@@ -454,29 +454,81 @@ def grabcut(image: np.ndarray, box=None, scribbles=None,
     _check(image, iterations, gamma, relax, previous)
     known = known_pixels(image.shape[:2], box, scribbles)
     level = _level(image, known, gamma)
-    start, stages, rounds = previous, [], iterations
-    if previous is None or not _kept(previous.mask, known).any():
-        rounds = max(1, 2 * iterations // 5)
-        fresh = [GaussianMixture(components, floor=_FLOOR, iterations=1,
-                                 seed=seed)] * 2
-        start = _find(image, level, gamma, coarse, partial(
-            _begin, box=box, centred=centred, fresh=fresh,
-            rounds=max(1, iterations - rounds)))
-        stages = [start]
-    if (mask := _kept(start.mask, known)).any():
-        stages.append(_alternate(level, _tally(level.table, ~mask, mask),
-                                 start.mixtures, rounds, 1 / relax))
-    return _result(level, stages)
-
-
-def _begin(level, box, centred, fresh, rounds):
-    guess = _first_guess(level.table, level.known, box, centred)
-    return _alternate(level, guess, fresh, rounds)
+    if previous is not None and _kept(previous.mask, known).any():
+        return _go_on(level, previous, [], iterations, relax)
+    late = max(1, 2 * iterations // 5)
+    begin = _beginner(box, centred, components, seed,
+                      max(1, iterations - late))
+    start = _find(image, level, gamma, relax, coarse, begin)
+    return _go_on(level, start, [start], late, relax)
 
 
 def _kept(mask, known):
     """An earlier mask, where nothing else is known by now."""
     return np.where(known == VOID, mask, known == 1)
+
+
+def _go_on(level, start, stages, rounds, relax):
+    """The lenient rounds, if there is a thing, and the result."""
+    mask = _kept(start.mask, level.known)
+    if mask.any():
+        counts = _tally(level.table, ~mask, mask)
+        stages = [*stages, _alternate(level, counts, start.mixtures,
+                                      rounds, 1 / relax)]
+    return _result(level, stages)
+
+
+def _beginner(box, centred, components, seed, rounds):
+    """A function that does the first rounds on a level."""
+    fresh = GaussianMixture(components, floor=_FLOOR, iterations=1,
+                            seed=seed)
+
+    def begin(level, trust):
+        guess = _first_guess(level.table, level.known, box, centred)
+        return _alternate(level, guess, [fresh, fresh], rounds, trust)
+    return begin
+
+
+# What if a box is not enough?
+# ----------------------------
+
+def correcting_stroke(mask: np.ndarray, truth: np.ndarray
+                      ) -> np.ndarray:
+    """What a tireless user would draw: a stroke in the largest mistake.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+    truth : (H, W) integer array
+        0, 1, or VOID.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        The true label where the stroke is, else VOID; nothing but VOID
+        if there is no mistake.
+
+    Examples
+    --------
+    >>> correcting_stroke(np.array([[True, True, False]]),
+    ...                   np.array([[1, 0, 0]]))
+    array([[255,   0, 255]], dtype=uint8)
+
+    Chapter
+    -------
+    09 GrabCut, "What if a box is not enough?".
+    """
+    stroke = np.full(mask.shape, VOID, np.uint8)
+    pieces, many = ndimage.label((mask != (truth == 1))
+                                 & (truth != VOID))
+    if many:
+        largest = 1 + np.bincount(pieces.ravel())[1:].argmax()
+        piece = np.pad(pieces == largest, 1)
+        depth = ndimage.distance_transform_edt(piece)[1:-1, 1:-1]
+        inner, _ = ndimage.label(depth > depth.max() / 2)
+        deepest = np.unravel_index(depth.argmax(), depth.shape)
+        stroke[inner == inner[deepest]] = truth[deepest]
+    return stroke
 
 
 # Cutting by hand
