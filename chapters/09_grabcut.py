@@ -1006,7 +1006,7 @@ assert lines["box and a dot"][-1] > lines["box"][-1] + 0.2
 # and strokes gets the same one.
 
 # %% tags=["export"]
-def _cut(widget):
+def _drawn_cut(widget):
     """The mask of all that is drawn."""
     widget.found = grabcut(
         widget.image, widget.box, widget.scribbles,
@@ -1014,7 +1014,7 @@ def _cut(widget):
     return widget.found and widget.found.mask
 
 
-def _result_of(widget):
+def _drawn_result(widget):
     return widget.found if widget.mask is not None else None
 
 # %% tags=["export"]
@@ -1093,13 +1093,14 @@ class GrabCutWidget(Canvas):
         self.image, self.folder = np.asarray(image), Path(folder)
         super().__init__(
             image, alt, tools=(BOX, FOREGROUND, BACKGROUND),
-            sliders=[Slider("gamma", 0, 200, gamma, marks={"usual": 50})],
+            sliders=[Slider("gamma", 0, 200, gamma,
+                            marks={"usual": 50})],
             classes=("ground", "thing"), palette=PALETTE[[0, 11]],
-            segment=_cut, actions={"save the mask": self.save})
+            segment=_drawn_cut, actions={"save the mask": self.save})
 
     scribbles = Canvas.labels
     gamma = property(lambda self: self.values["gamma"])
-    result = property(_result_of)
+    result = property(_drawn_result)
     save = _save
 
 # %% [markdown]
@@ -1111,8 +1112,8 @@ class GrabCutWidget(Canvas):
 astronaut = SamplePictures()["astronaut"]
 person = astronaut.mask == astronaut.classes.index("person")
 widget = GrabCutWidget(
-    astronaut.image, "An astronaut in an orange suit with a black collar,"
-    " between a flag and a model of a shuttle, behind a helmet.")
+    astronaut.image, "An astronaut in an orange suit with a black"
+    " collar, between a flag and a model shuttle, behind a helmet.")
 widget.draw("box", [(3, 3), (382, 508)])
 rounds = [score(widget.mask, person)]
 for places in ([(140, 190), (160, 250), (215, 272), (290, 235)],

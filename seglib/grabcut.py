@@ -534,7 +534,7 @@ def correcting_stroke(mask: np.ndarray, truth: np.ndarray
 # Cutting by hand
 # ---------------
 
-def _cut(widget):
+def _drawn_cut(widget):
     """The mask of all that is drawn."""
     widget.found = grabcut(
         widget.image, widget.box, widget.scribbles,
@@ -542,7 +542,7 @@ def _cut(widget):
     return widget.found and widget.found.mask
 
 
-def _result_of(widget):
+def _drawn_result(widget):
     return widget.found if widget.mask is not None else None
 
 
@@ -625,11 +625,12 @@ class GrabCutWidget(Canvas):
         self.image, self.folder = np.asarray(image), Path(folder)
         super().__init__(
             image, alt, tools=(BOX, FOREGROUND, BACKGROUND),
-            sliders=[Slider("gamma", 0, 200, gamma, marks={"usual": 50})],
+            sliders=[Slider("gamma", 0, 200, gamma,
+                            marks={"usual": 50})],
             classes=("ground", "thing"), palette=PALETTE[[0, 11]],
-            segment=_cut, actions={"save the mask": self.save})
+            segment=_drawn_cut, actions={"save the mask": self.save})
 
     scribbles = Canvas.labels
     gamma = property(lambda self: self.values["gamma"])
-    result = property(_result_of)
+    result = property(_drawn_result)
     save = _save

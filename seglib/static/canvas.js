@@ -45,10 +45,13 @@ function frame(view) {
   view.where = element("span", { class: "where", "aria-live": "polite" });
   view.root = element("div", {
     class: "seglib-canvas", role: "group", "aria-label": "Canvas",
-    "data-lm-suppress-shortcuts": "true",        // keys are ours, not the Lab's
     onkeydown: (event) => onKey(view, event),
   }, toolbar(view), stage(view), sliders(view),
      element("div", { class: "below" }, view.status, view.where), help(view));
+  // JupyterLab takes the arrow keys away from whatever does not say this.
+  for (const node of view.root.querySelectorAll("button, input, .stage")) {
+    node.setAttribute("data-lm-suppress-shortcuts", "true");
+  }
   return view.root;
 }
 
