@@ -25,21 +25,22 @@
 #
 # **You will be able to** draw boxes, strokes and seeds on any picture
 # in JupyterLab, with a mouse, a pen, a finger or the keyboard, and have
-# a function of yours answer after each of them; read the three hundred
-# lines of JavaScript that do it.
+# a function of yours answer after each of them; and read the few pages
+# of JavaScript that carry your hand to Python.
 #
 # **You need** chapter 01. Chapters 04, 06 and 09 draw on this canvas;
 # read it when you want to know how, or want one of your own.
 #
-# **Exports** `stroke`, `box_around`, `Tool`, `Slider`, `Sketch`,
-# `Canvas`.
+# **Exports** `stroke`, `box_around`, `Tool`, `BOX`, `FOREGROUND`,
+# `BACKGROUND`, `Sketch`, `Slider`, `Study`, `summary`, `still`,
+# `overlay_png`, `Canvas`.
 
 # %% tags=["export"]
 import functools
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -52,8 +53,6 @@ from seglib.environment import package_folder
 # %%
 from IPython.display import Markdown
 from skimage import data
-
-from seglib.display import paint
 
 # %% [markdown]
 # ## Which pixel is under the pointer?
