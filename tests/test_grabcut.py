@@ -232,6 +232,15 @@ def test_a_stroke_of_ground_alone():
     assert (grabcut(image, None, strokes).mask == truth).all()
 
 
+def test_a_stroke_of_ground_in_the_middle_of_the_thing():
+    image, truth, box = square()
+    strokes = np.full(truth.shape, VOID, np.uint8)
+    strokes[18:22, 18:22] = 0
+    mask = grabcut(image, box, strokes).mask
+    assert not mask[18:22, 18:22].any()
+    assert (mask | (strokes == 0) == truth).all()
+
+
 def test_a_box_that_missed_a_part_grows_with_a_stroke():
     image, truth, _ = square()
     strokes = np.full(truth.shape, VOID, np.uint8)
