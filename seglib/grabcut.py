@@ -376,7 +376,8 @@ def _result(level, stages):
 
 
 def _check(image, iterations, gamma, relax, previous):
-    if image.shape[2:] not in ((), (3,)) or not image.size:
+    if (image.ndim < 2 or image.shape[2:] not in ((), (3,))
+            or not image.size):
         raise ValueError(f"image has shape {image.shape}; needed:"
                          " (H, W) or (H, W, 3), not empty")
     if not (iterations >= 1 and 0 <= gamma < np.inf and 0 < relax <= 1):

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from scipy.linalg import eigh
+from scipy.sparse.csgraph import connected_components
 
+from seglib.clustering import colour_table
 from seglib.display import as_float
 
 __all__ = [
@@ -18,6 +21,10 @@ __all__ = [
     "GridCut",
     "grid_min_cut",
     "contrast_weights",
+    "seed_costs",
+    "alpha_expansion",
+    "random_walker",
+    "normalized_cut",
 ]
 
 
@@ -106,6 +113,10 @@ def _weights(pairwise):
         raise ValueError(f"pairwise has shape {pairwise.shape};"
                          " needed: (H, W, 2) or (H, W, 4), not empty")
     pairwise = np.require(pairwise, np.float64, "CW")
+    return pairwise, _scale(pairwise, whole)
+
+
+def _scale(pairwise, whole):
     inside = [_pairs(pairwise[..., d], step)[0] for d, step in
               enumerate(_STEPS[:pairwise.shape[2]])]
     least = min(w.min(initial=0) for w in inside)
@@ -113,15 +124,11 @@ def _weights(pairwise):
     if not (least >= 0 and most < np.inf):
         raise ValueError(f"pairwise has weights from {least} to {most};"
                          " needed: finite, 0 or more")
-    return pairwise, _scale(most, whole)
-
-
-def _scale(most, whole):
-    scale = 2.0**(20 - np.frexp(most)[1])
+    scale = float(2.0**(20 - np.frexp(most)[1]))
     if whole and most >= 2**26:
         raise ValueError(f"pairwise has the integer {most:.0f}; needed:"
                          f" less than {2**26}, or floats")
-    return max(scale, 1) if whole else scale
+    return max(scale, 1.0) if whole else scale
 
 
 @njit(cache=True)
@@ -153,7 +160,7 @@ def _measure(room, step, excess, height, order, active, waiting):
 
 @njit(cache=True)
 def _discharge(i, room, step, excess, height, active, waiting, end):
-    """Push a pixel's water downhill; the queue's new end, and climbs."""
+    """Push a pixel's water downhill; the queue's end, and climbs."""
     far, water, climbs = np.int32(len(excess)), excess[i], 0
     while water > 0 and height[i] < far:
         below, lowest = height[i] - 1, far
@@ -201,8 +208,8 @@ def _push_relabel(room, step, excess):
     height, order, active = np.empty((3, len(excess)), np.int32)
     waiting = np.zeros(len(excess), bool)
     while True:
-        found, seen = _measure(room, step, excess, height, order, active,
-                               waiting)
+        found, seen = _measure(room, step, excess, height, order,
+                               active, waiting)
         if not found:
             return height
         _run(room, step, excess, height, active, waiting, found,
@@ -294,8 +301,8 @@ def _costs(unary, shape):
     unary = np.require(unary, np.float64, "CW")
     cheaper = np.minimum(unary[..., 0], unary[..., 1])
     if not np.isfinite([cheaper.min(), cheaper.max()]).all():
-        raise ValueError("unary holds NaN, -inf, or a pixel with inf for"
-                         " both labels; needed: at most one inf a pixel")
+        raise ValueError("unary holds NaN, -inf, or inf for both labels"
+                         " of a pixel; needed: at most one inf a pixel")
     return unary
 
 
@@ -320,6 +327,26 @@ class Cut:
     mask: np.ndarray
     energy: float
     flow: float
+
+
+def _pipes(pairwise, scale):
+    """Room of all edges, and the steps to their other ends."""
+    height, width, half = pairwise.shape
+    step = _eight(width + 2, half)
+    room = np.zeros(((height + 2) * (width + 2), 2 * half), np.int32)
+    _lay_out(pairwise, scale, step, room)
+    return room, step
+
+
+def _cut(unary, scale, room, step):
+    """Where label 1 is, on the grid with a border, and the flow."""
+    excess = np.zeros(len(room), np.int32)
+    sure = np.zeros(len(room), np.int8)
+    most = int(room.max()) * len(step) + 1  # more makes no difference
+    flow = _rain(unary, scale, most, room, step, excess, sure)
+    height = _push_relabel(room, step, excess)
+    flow += _flow(room, step, excess, sure)
+    return (height < len(height)) | (sure > 0), flow
 
 
 class GridCut:
@@ -368,13 +395,8 @@ class GridCut:
 
     def __init__(self, pairwise):
         pairwise, self.scale = _weights(pairwise)
-        height, width, half = pairwise.shape
-        self.shape = height, width
-        self._step = _eight(width + 2, half)
-        self._room = np.zeros(((height + 2) * (width + 2), 2 * half),
-                              np.int32)
-        _lay_out(pairwise, self.scale, self._step, self._room)
-        self._most = int(self._room.max(initial=0)) * 2 * half + 1
+        self.shape = pairwise.shape[:2]
+        self._pipes = _pipes(pairwise, self.scale)
 
     def cut(self, unary) -> Cut:
         """The cheapest labelling for these costs.
@@ -399,16 +421,11 @@ class GridCut:
             both costs of a pixel are inf.
         """
         unary = _costs(unary, self.shape)
-        room, step, scale = self._room, self._step, self.scale
-        excess = np.zeros(len(room), np.int32)
-        sure = np.zeros(len(room), np.int8)
-        flow = _rain(unary, scale, self._most, room, step, excess, sure)
-        height = _push_relabel(room, step, excess)
-        bright = (height < len(height)) | (sure > 0)
-        flow += _flow(room, step, excess, sure)
-        bill = _bill(unary, scale, room, step, bright)
+        bright, flow = _cut(unary, self.scale, *self._pipes)
+        bill = _bill(unary, self.scale, *self._pipes, bright)
         padded = bright.reshape(self.shape[0] + 2, -1)
-        return Cut(padded[1:-1, 1:-1].copy(), bill / scale, flow / scale)
+        return Cut(padded[1:-1, 1:-1].copy(), bill / self.scale,
+                   flow / self.scale)
 
 
 def grid_min_cut(unary: np.ndarray, pairwise: np.ndarray) -> Cut:
@@ -481,8 +498,8 @@ def contrast_weights(image: np.ndarray, gamma: float = 50.0,
 
     Notes
     -----
-    The boundary term of Boykov and Jolly (2001), with beta as in Rother,
-    Kolmogorov and Blake (2004).
+    The boundary term of Boykov and Jolly (2001), with the beta of
+    Rother, Kolmogorov and Blake (2004).
 
     Examples
     --------
@@ -500,9 +517,7 @@ def contrast_weights(image: np.ndarray, gamma: float = 50.0,
                          " needed: 4 or 8, and 0 or more")
     steps = _STEPS[:neighbours // 2]
     apart = [_squared(*_pairs(image, step)) for step in steps]
-    if beta is None:
-        mean = sum(a.sum() for a in apart) / max(1, sum(map(np.size, apart)))
-        beta = 1 / (2 * mean) if mean > 0 else 0
+    beta = _usual(apart) if beta is None else beta
     weights = np.zeros((*image.shape[:2], len(steps)))
     for d, (step, away) in enumerate(zip(steps, apart)):
         pairs, _ = _pairs(weights[..., d], step)
@@ -521,3 +536,510 @@ def _picture(image):
 
 def _squared(a, b):
     return ((a - b)**2).sum(-1)
+
+
+def _usual(apart):
+    """Half of one over the mean; 0 where nothing changes."""
+    total = sum(a.sum() for a in apart)
+    return sum(a.size for a in apart) / (2 * total) if total > 0 else 0
+
+
+# What went wrong with the cat?
+# -----------------------------
+
+def seed_costs(image: np.ndarray, seeds: np.ndarray, bits: int = 4
+               ) -> np.ndarray:
+    """What the colours under the strokes say about all other pixels.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3) array
+        uint8, or float in [0, 1].
+    seeds : (H, W) int array
+        Numbers of the regions, any; 0 where there is no seed.
+    bits : int
+        1 to 8: of each channel so many upper bits are counted.
+
+    Returns
+    -------
+    (H, W, K) float array
+        For each number in `seeds`, in ascending order, minus the
+        logarithm of how often a pixel's colour is seen under its
+        strokes; there, 0, and `inf` for the other numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `colour_table`; if `seeds` is not of the image's size, not
+        whole, negative, or 0 everywhere.
+
+    Notes
+    -----
+    The region term of Boykov and Jolly (2001), from histograms. Every
+    colour of the picture is counted once more than it is seen.
+
+    Examples
+    --------
+    >>> seed_costs(np.uint8([[9, 8, 99]]), np.array([[1, 0, 2]])
+    ...            ).round(1)
+    array([[[0. , inf],
+            [0.4, 1.1],
+            [inf, 0. ]]])
+
+    Chapter
+    -------
+    08 Graph cuts, "What went wrong with the cat?".
+    """
+    table = colour_table(image, bits)
+    seeds, labels = _numbers(seeds, table.index.shape)
+    costs = np.empty((*seeds.shape, len(labels)))
+    for k, label in enumerate(labels):
+        mine = table.index[seeds == label]
+        count = 1 + np.bincount(mine, minlength=len(table.counts))
+        costs[..., k] = -np.log(count / count.sum())[table.index]
+    costs[seeds > 0] = np.inf
+    for k, label in enumerate(labels):
+        costs[seeds == label, k] = 0
+    return costs
+
+
+def _numbers(seeds, shape):
+    """`seeds` as an array of whole numbers, and those that occur."""
+    seeds = np.asarray(seeds)
+    if seeds.dtype.kind not in "iu":
+        raise TypeError(f"seeds has dtype {seeds.dtype}; needed: int")
+    if seeds.shape != shape:
+        raise ValueError(f"seeds has shape {seeds.shape}; needed: that"
+                         f" of the image, {shape}")
+    if seeds.min() < 0 or not seeds.any():
+        raise ValueError(f"seeds goes from {seeds.min()} to"
+                         f" {seeds.max()}; needed: 0, and more")
+    return seeds, np.unique(seeds[seeds > 0])
+
+
+# And with more than two labels?
+# ------------------------------
+
+def _move(labels, new, unary, pairwise, price):
+    """Costs of "stay" and "become `new`": a problem with two labels."""
+    now = np.take_along_axis(unary, labels[..., None], axis=-1)[..., 0]
+    costs = np.stack([now, unary[..., new]], axis=-1).astype(float)
+    weights = np.zeros(pairwise.shape)
+    for d, step in enumerate(_STEPS[:pairwise.shape[-1]]):
+        a, b = _pairs(labels, step)
+        w, _ = _pairs(pairwise[..., d], step)
+        stay, first, second = (w * price[a, b], w * price[new, b],
+                               w * price[a, new])
+        between = (first + second - stay) / 2
+        _pairs(weights[..., d], step)[0][:] = between
+        here, there = _pairs(costs[..., 1], step)
+        here += first - stay - between
+        there += second - stay - between
+    return costs, weights
+
+
+def alpha_expansion(unary: np.ndarray, pairwise: np.ndarray,
+                    price: np.ndarray | None = None) -> np.ndarray:
+    """A cheap labelling with any number of labels.
+
+    Each move asks one label which pixels should become it, all at once,
+    and answers exactly, by a minimum cut. Ends when no label gains.
+
+    Parameters
+    ----------
+    unary : (H, W, K) array
+        Cost of each label at each pixel; `inf` forbids it.
+    pairwise : (H, W, 2) or (H, W, 4) array
+        As for `GridCut`.
+    price : (K, K) array or None
+        What two neighbours of labels a and b pay per weight: a metric.
+        None: 1 if they differ (Potts).
+
+    Returns
+    -------
+    (H, W) int array
+        Labels from 0 to K - 1. With Potts prices it costs at most twice
+        what the best labelling does.
+
+    Raises
+    ------
+    ValueError
+        As `GridCut`; if all labels of a pixel are forbidden, or `price`
+        is not a metric.
+
+    Notes
+    -----
+    Boykov, Veksler and Zabih (2001).
+
+    Examples
+    --------
+    >>> unary = np.array([[[0, 9, 9], [4, 4, 3], [9, 9, 0]]])
+    >>> alpha_expansion(unary, np.full((1, 3, 2), 1))
+    array([[0, 2, 2]])
+
+    Chapter
+    -------
+    08 Graph cuts, "And with more than two labels?".
+    """
+    pairwise, _ = _weights(pairwise)
+    unary, price = _many_costs(unary, price)
+    labels, idle, new = unary.argmin(axis=-1), 0, 0
+    cost = _price_of(labels, unary, pairwise, price)
+    while idle < unary.shape[-1]:
+        cut = grid_min_cut(*_move(labels, new, unary, pairwise, price))
+        moved = np.where(cut.mask, new, labels)
+        less = _price_of(moved, unary, pairwise, price)
+        idle += 1
+        if less < cost:
+            labels, cost, idle = moved, less, 0
+        new = (new + 1) % unary.shape[-1]
+    return labels
+
+
+def _price_of(labels, unary, pairwise, price):
+    """`energy`, where differing has different prices."""
+    cost = np.take_along_axis(unary, labels[..., None], axis=-1).sum()
+    for d, step in enumerate(_STEPS[:pairwise.shape[-1]]):
+        weight, _ = _pairs(pairwise[..., d], step)
+        cost += (weight * price[_pairs(labels, step)]).sum()
+    return cost
+
+
+def _many_costs(unary, price):
+    unary = np.asarray(unary, float)
+    if unary.ndim != 3 or not np.isfinite(unary.min(-1)).all():
+        raise ValueError(f"unary of shape {unary.shape} needs to be"
+                         " (H, W, K), with a finite cost at each pixel")
+    k = unary.shape[-1]
+    price = 1.0 - np.eye(k) if price is None else np.asarray(price)
+    if (price.shape != (k, k) or price.diagonal().any()
+            or (price != price.T).any() or not price.min() >= 0
+            or (price[:, None] > price[:, :, None] + price).any()):
+        raise ValueError(f"price of shape {price.shape} needs to be a"
+                         f" metric on {k} labels")
+    return unary, price
+
+
+# What if somebody walks instead?
+# -------------------------------
+
+def _ways_home(weights, seeds, labels):
+    """Edges between free pixels, to seeds, and to seeds of each label.
+
+    All with a border of one pixel, on which they are 0.
+    """
+    planes = np.zeros((3 + len(labels), *np.add(seeds.shape, 2)))
+    inner = planes[:, 1:-1, 1:-1]
+    for d, step in enumerate(_STEPS[:2]):
+        ends = _pairs(seeds, step)
+        edge = _pairs(weights[..., d], step)[0] + 1e-10
+        _pairs(inner[d], step)[0][:] = edge * (
+            (ends[0] == 0) & (ends[1] == 0))
+        for a, b in ((0, 1), (1, 0)):
+            out = edge * (ends[a] == 0) * (ends[b] > 0)
+            _pairs(inner[2], step)[a][:] += out
+            for plane, label in zip(inner[3:], labels):
+                there = _pairs(plane, step)[a]
+                there += out * (ends[b] == label)
+    return planes[:2], planes[2], planes[3:]
+
+
+@njit(cache=True)
+def _relax(right, down, total, goal, x, colour):
+    """Every other pixel becomes what its neighbours say."""
+    height, width = x.shape
+    for v in range(1, height - 1):
+        for u in range(1 + (v + colour) % 2, width - 1, 2):
+            x[v, u] = (goal[v, u]
+                       + right[v, u - 1] * x[v, u - 1]
+                       + right[v, u] * x[v, u + 1]
+                       + down[v - 1, u] * x[v - 1, u]
+                       + down[v, u] * x[v + 1, u]) / total[v, u]
+
+
+@njit(cache=True)
+def _laplacian(right, down, total, x, out):
+    """What a pixel has more than its neighbours, by weight."""
+    height, width = x.shape
+    for v in range(1, height - 1):
+        for u in range(1, width - 1):
+            out[v, u] = (total[v, u] * x[v, u]
+                         - right[v, u - 1] * x[v, u - 1]
+                         - right[v, u] * x[v, u + 1]
+                         - down[v - 1, u] * x[v - 1, u]
+                         - down[v, u] * x[v + 1, u])
+
+
+@njit(cache=True)
+def _sum_blocks(array, even_v, even_u, blocks):
+    """Add up blocks of 2 x 2; of an edge array, the edges between."""
+    height, width = array.shape
+    for v in range(1, height - 1):
+        for u in range(1, width - 1):
+            if not (even_v and v % 2 or even_u and u % 2):
+                blocks[(v + 1) // 2, (u + 1) // 2] += array[v, u]
+
+
+@njit(cache=True)
+def _add_blocks(x, blocks, factor):
+    height, width = x.shape
+    for v in range(1, height - 1):
+        for u in range(1, width - 1):
+            x[v, u] += factor * blocks[(v + 1) // 2, (u + 1) // 2]
+
+
+def _blocks(array, even_v=False, even_u=False):
+    blocks = np.zeros((np.array(array.shape) - 1) // 2 + 2)
+    _sum_blocks(array, even_v, even_u, blocks)
+    return blocks
+
+
+def _pyramid(right, down, leak):
+    """Edges, and their sum at each pixel, on ever coarser grids."""
+    levels = []
+    while True:
+        total = leak + right + down
+        total[:, 1:] += right[:, :-1]
+        total[1:] += down[:-1]
+        total[total == 0] = 1               # seeds, and blocks of them
+        levels.append((right, down, total))
+        if max(leak.shape) == 3:            # one pixel and its border
+            return levels
+        right, down, leak = (_blocks(right, even_u=True),
+                             _blocks(down, even_v=True), _blocks(leak))
+
+
+def _estimate(levels, goal):
+    """What x is, about: smooth, correct by blocks, smooth."""
+    x, flow = np.zeros_like(goal), np.zeros_like(goal)
+    for colour in (0, 1):
+        _relax(*levels[0], goal, x, colour)
+    if len(levels) > 1:
+        _laplacian(*levels[0], x, flow)
+        _add_blocks(x, _estimate(levels[1:], _blocks(goal - flow)), 1.5)
+    for colour in (1, 0):
+        _relax(*levels[0], goal, x, colour)
+    return x
+
+
+def _solve(levels, goal, tolerance):
+    """Conjugate gradients that begin every step with an estimate."""
+    x, missing, flow = np.zeros_like(goal), goal.copy(), goal.copy()
+    step, before = np.zeros_like(goal), np.inf
+    for _ in range(1000):
+        if np.linalg.norm(missing) <= tolerance * np.linalg.norm(goal):
+            return x
+        guess = _estimate(levels, missing)
+        now = np.vdot(missing, guess)
+        step, before = guess + now / before * step, now
+        _laplacian(*levels[0], step, flow)
+        share = now / np.vdot(step, flow)
+        x += share * step
+        missing -= share * flow
+    raise RuntimeError(f"no solution within {tolerance} after 1000"
+                       " rounds; needed: a smaller beta, or a larger"
+                       " tolerance")
+
+
+def _spread(image):
+    image = as_float(image)
+    channels = image.shape[2] if image.ndim == 3 else 1
+    return max(10 * np.sqrt(channels) * image.std(), 1e-9)
+
+
+def _odds(weights, seeds, labels, tolerance):
+    """A solution for every label but the last, which gets the rest."""
+    edges, leak, home = _ways_home(weights, seeds, labels[:-1])
+    levels = _pyramid(*edges, leak)
+    odds = [_solve(levels, goal, tolerance)[1:-1, 1:-1]
+            for goal in home]
+    odds = np.stack([*odds, np.ones(seeds.shape) - sum(odds)], axis=-1)
+    odds[seeds > 0] = seeds[seeds > 0][:, None] == labels
+    return odds
+
+
+def random_walker(image: np.ndarray, seeds: np.ndarray,
+                  beta: float = 130.0, tolerance: float = 1e-5,
+                  probabilities: bool = False):
+    """Labels by the seed that a walker from each pixel meets first.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3) array
+        As for `as_float`.
+    seeds : (H, W) int array
+        Numbers of the regions, any; 0 where there is no seed.
+    beta : float
+        0 or more: how much walkers avoid edges. In units of 10
+        standard deviations of the image, as in scikit-image.
+    tolerance : float
+        Above 0: how much of the equations' right-hand side may be
+        missing at the end.
+    probabilities : bool
+        Whether to return the probabilities too.
+
+    Returns
+    -------
+    labels : (H, W) array
+        In the dtype of `seeds`.
+    probabilities : (H, W, K) float array, only if asked for
+        That the walker meets a seed of each number first, in ascending
+        order of the numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_float`; if `seeds` is not of the image's size, not whole,
+        negative, or 0 everywhere; if a number is out of its range.
+
+    Notes
+    -----
+    Grady (2006). Four neighbours. Conjugate gradients, preconditioned
+    by one multigrid cycle over blocks of 2 x 2.
+
+    Examples
+    --------
+    >>> image = np.uint8([[10, 11, 90, 91, 92]])
+    >>> random_walker(image, np.array([[1, 0, 0, 0, 2]]))
+    array([[1, 1, 2, 2, 2]])
+
+    Chapter
+    -------
+    08 Graph cuts, "What if somebody walks instead?".
+    """
+    if not (beta >= 0 and tolerance > 0):
+        raise ValueError(f"beta is {beta}, tolerance {tolerance};"
+                         " needed: 0 or more, and above 0")
+    seeds, labels = _numbers(seeds, np.shape(image)[:2])
+    weights = contrast_weights(image, 1, 4, beta / _spread(image))
+    chance = _odds(weights, seeds, labels, tolerance)
+    found = labels[chance.argmax(axis=-1)]
+    return (found, chance) if probabilities else found
+
+
+# And with no seeds at all?
+# -------------------------
+
+def _second_eigenvector(weights):
+    """Of D^-1/2 W D^-1/2, the vector after the largest, over D^1/2."""
+    root = np.sqrt(weights.sum(axis=0))
+    n = len(root) - 2
+    _, vector = eigh(weights / root / root[:, None],
+                     subset_by_index=(n, n))
+    return vector[:, 0] / root
+
+
+def _best_split(weights, values):
+    """Lowest normalised cut between small and large values, and it."""
+    order = np.argsort(values, kind="stable")
+    ordered = weights[order][:, order]
+    total = np.cumsum(ordered.sum(axis=0))
+    inside = np.cumsum(np.cumsum(ordered, axis=0), axis=1).diagonal()
+    cut = (total - inside)[:-1]
+    costs = cut / total[:-1] + cut / (total[-1] - total[:-1])
+    first = int(costs.argmin()) + 1
+    return costs[first - 1], order[:first], order[first:]
+
+
+def _from_zero(superpixels, shape):
+    if np.shape(superpixels) != shape:
+        raise ValueError("superpixels has shape"
+                         f" {np.shape(superpixels)}; needed: that of"
+                         f" the image, {shape}")
+    _, number = np.unique(superpixels, return_inverse=True)
+    return number.reshape(shape)
+
+
+def _likeness(image, superpixels, sigma):
+    """Weights of superpixels that touch, and each pixel's number."""
+    number = _from_zero(superpixels, image.shape[:2])
+    size = np.bincount(number.ravel())
+    mean = np.stack([np.bincount(number.ravel(), c.ravel()) / size
+                     for c in np.moveaxis(image, -1, 0)], axis=-1)
+    ends = [np.stack(_pairs(number, step)).reshape(2, -1)
+            for step in _STEPS]
+    ends = np.concatenate(ends, axis=1)
+    a, b = ends[:, ends[0] != ends[1]]
+    weights = np.zeros((len(size), len(size)))
+    weights[a, b] = weights[b, a] = np.exp(
+        -_squared(mean[a], mean[b]) / sigma**2)
+    np.fill_diagonal(weights, 1)
+    return weights, number
+
+
+def _parts(weights, threshold):
+    """Positions of the parts into which a graph falls, or is cut."""
+    count, piece = connected_components(weights)
+    if count > 1:
+        return [np.flatnonzero(piece == i) for i in range(count)]
+    if len(weights) < 2:
+        return []
+    cost, *halves = _best_split(weights, _second_eigenvector(weights))
+    return halves if cost < threshold else []
+
+
+def _inverse(groups):
+    """For every number, the position of the group that holds it."""
+    position = np.empty(sum(map(len, groups)), int)
+    for i, group in enumerate(groups):
+        position[group] = i
+    return position
+
+
+def normalized_cut(image: np.ndarray, superpixels: np.ndarray,
+                   threshold: float = 0.1, sigma: float = 0.1
+                   ) -> np.ndarray:
+    """Superpixels joined by cutting their graph in two, repeatedly.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3) array
+        As for `as_float`.
+    superpixels : (H, W) int array
+        Up to a few thousand, as from `clustering.slic`: the time grows
+        with the cube of their number.
+    threshold : float
+        Above 0: a part stays whole if its best normalised cut (0 to 2)
+        costs so much.
+    sigma : float
+        Above 0, on the scale from 0 to 1: mean colours so far apart
+        have the weight 1/e.
+
+    Returns
+    -------
+    (H, W) int array
+        Regions, from 1. Every superpixel lies in one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_float`; if `superpixels` is not of the image's size, or a
+        number is out of its range.
+
+    Notes
+    -----
+    Shi and Malik (2000), on superpixels that touch, each of weight 1
+    with itself. All splits along the eigenvector are tried.
+
+    Examples
+    --------
+    >>> image = np.uint8([[10, 12, 90, 95]])
+    >>> normalized_cut(image, np.array([[1, 2, 3, 4]])).tolist()
+    [[2, 2, 1, 1]]
+
+    Chapter
+    -------
+    08 Graph cuts, "And with no seeds at all?".
+    """
+    if not threshold > 0 or not sigma > 0:
+        raise ValueError(f"threshold is {threshold}, sigma {sigma};"
+                         " needed: above 0")
+    weights, number = _likeness(_picture(image), superpixels, sigma)
+    waiting, done = [np.arange(len(weights))], []
+    while waiting:
+        nodes = waiting.pop()
+        parts = _parts(weights[np.ix_(nodes, nodes)], threshold)
+        waiting += [nodes[part] for part in parts]
+        if not parts:
+            done.append(nodes)
+    return 1 + _inverse(done)[number]
