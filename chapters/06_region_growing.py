@@ -632,7 +632,8 @@ def from_last_seed(study):
 tap = Canvas(coffee, "A cup of coffee on a saucer.",
              tools=[Tool("seed", "point", 1)],
              sliders=[Slider("tolerance", 0, 120, 40)],
-             segment=from_last_seed, classes=("rest", "flood"))
+             segment=from_last_seed, classes=("rest", "flood"),
+             palette=PALETTE[[0, 11]])
 tap.draw("seed", [(270, 140)])
 tap
 

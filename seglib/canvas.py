@@ -483,7 +483,10 @@ def summary(study: Study) -> str:
     -------
     A2 The canvas, "How is it shown?".
     """
-    drawn = Counter(act.tool for act in study.acts)
+    drawn = Counter()
+    for act in study.acts:
+        dots = study.tools[act.tool].kind == "point"
+        drawn[act.tool] += len(act.points) if dots else 1
     said = [f"{name} {value:g}" for name, value in study.values.items()]
     if study.tools:
         said.insert(0, ", ".join(f"{n} {tool}" for tool, n in
@@ -495,9 +498,10 @@ def summary(study: Study) -> str:
 
 def _shown(sketch):
     """The acts that still count."""
-    boxes = [act for act in sketch.acts
+    boxes = [i for i, act in enumerate(sketch.acts)
              if sketch.tools[act.tool].kind == "box"]
-    return [act for act in sketch.acts if act not in boxes[:-1]]
+    return [act for i, act in enumerate(sketch.acts)
+            if i not in boxes[:-1]]
 
 
 def _marks(sketch, act, width):

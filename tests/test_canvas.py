@@ -180,9 +180,11 @@ def test_points_are_rows_and_columns():
     assert (s.labels != VOID).sum() == 1
 
 
-def test_dots_are_not_joined():
-    s = Sketch((20, 30), [Tool("seed", "point", 3)], pen=0.5)
+def test_dots_are_counted_and_not_joined():
+    s = Study(np.zeros((20, 30)), "Night.", [Tool("seed", "point", 3)],
+              pen=0.5)
     s.draw("seed", [(25, 4), (5, 4)])
+    assert summary(s) == "2 seed"
     assert (s.labels == 3).sum() == 2 and s.labels[4, 15] == VOID
 
 
@@ -425,7 +427,7 @@ def test_python_can_draw_on_a_canvas_that_is_shown(live):
 
 def test_the_browser_sees_only_the_last_box(live):
     canvas, _ = live
-    for corner in (4, 5):
+    for corner in (4, 5, 5):
         canvas.draw("box", [(1, 1), (corner, corner)])
     assert [act["points"] for act in canvas.view.acts] == [((1, 1), (5, 5))]
 

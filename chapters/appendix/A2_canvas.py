@@ -75,8 +75,7 @@ def javascript(name):
 javascript("pixelAt")
 
 # %% [markdown]
-# `Math.floor`, not `Math.round`. That looks like a trifle, and is the
-# mistake that most drawing programs have been shipped with once. Eight
+# `Math.floor`, not `Math.round`. That looks like a trifle. Eight
 # pixels, each 40 screen pixels wide, and a pointer everywhere once:
 
 # %%
@@ -623,7 +622,10 @@ def overlay_png(mask: np.ndarray, palette=PALETTE) -> bytes:
 # %% tags=["export"]
 def summary(study: Study) -> str:
     """What was drawn, where the sliders stand, and what is marked."""
-    drawn = Counter(act.tool for act in study.acts)
+    drawn = Counter()
+    for act in study.acts:
+        dots = study.tools[act.tool].kind == "point"
+        drawn[act.tool] += len(act.points) if dots else 1
     said = [f"{name} {value:g}" for name, value in study.values.items()]
     if study.tools:
         said.insert(0, ", ".join(f"{n} {tool}" for tool, n in
@@ -644,9 +646,10 @@ summary(study)
 # %% tags=["export"]
 def _shown(sketch):
     """The acts that still count."""
-    boxes = [act for act in sketch.acts
+    boxes = [i for i, act in enumerate(sketch.acts)
              if sketch.tools[act.tool].kind == "box"]
-    return [act for act in sketch.acts if act not in boxes[:-1]]
+    return [act for i, act in enumerate(sketch.acts)
+            if i not in boxes[:-1]]
 
 
 def _marks(sketch, act, width):
