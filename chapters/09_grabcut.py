@@ -31,7 +31,7 @@
 # (chapter 08).
 #
 # **Exports** `loose_box`, `known_pixels`, `component_costs`,
-# `grabcut`, `GrabCutResult`, `correcting_stroke`.
+# `grabcut`, `GrabCutResult`, `correcting_stroke`, `GrabCutWidget`.
 
 # %% tags=["export"]
 from dataclasses import dataclass, replace
@@ -1127,40 +1127,33 @@ class GrabCutWidget(Canvas):
 
 # %% [markdown]
 # Draw, in JupyterLab. The book was made without a hand, so a program
-# draws what a hand would: a box around the astronaut, and three strokes
-# where the first answer was wrong.
+# draws here what a hand would: a box around the astronaut, and strokes
+# along her collar, over her neck and along a white strap.
 
 # %%
-astronaut = SamplePictures()["astronaut"]
-person = astronaut.mask == astronaut.classes.index("person")
 widget = GrabCutWidget(
-    astronaut.image, "An astronaut in an orange suit with a black"
-    " collar, between a flag and a model shuttle, behind a helmet.")
+    astronaut, "An astronaut in an orange suit with a black collar,"
+    " between a flag and a model shuttle, behind a helmet.")
 widget.draw("box", [(3, 3), (382, 508)])
-rounds = [score(widget.mask, person)]
+by_hand = [score(widget.mask, person)]
 for places in ([(140, 190), (160, 250), (215, 272), (290, 235)],
                [(200, 200), (230, 215)],
                [(245, 310), (265, 360), (268, 490)]):
     widget.draw("foreground", places)
-    rounds.append(score(widget.mask, person))
+    by_hand.append(score(widget.mask, person))
 widget
 
 # %%
-again = grabcut(astronaut.image, widget.box, widget.scribbles)
-assert np.array_equal(widget.mask, again.mask)
-assert (np.diff(rounds) > 0).all()
+same = grabcut(astronaut, widget.box, widget.scribbles)
+assert np.array_equal(widget.mask, same.mask)
+assert (np.diff(by_hand) > 0).all()
 print("IoU with the box, and after each stroke:",
-      *(f"{value:.3f}" for value in rounds))
+      *(f"{value:.3f}" for value in by_hand))
 
 # %% [markdown]
-# The collar is black, and so are the table and the helmet: with the box
-# alone, black was ground. One stroke around the collar, one over the
-# neck and one along the white cable, and each time it is not only the
-# stroke that changes sides but what resembles it.
-#
 # **What went wrong?** Much of the black inside the collar stays ground.
-# A stroke is never overruled, but for the rest it only votes, and the
-# black outside has more votes.
+# A stroke is never overruled, but for other pixels it only votes, and
+# there is more black outside than on her.
 
 # %% [markdown]
 # ## Claims, checked
