@@ -836,9 +836,8 @@ def _solve(levels, goal, tolerance):
         share = now / np.vdot(step, flow)
         x += share * step
         missing -= share * flow
-    raise RuntimeError(f"no solution within {tolerance} after 1000"
-                       " rounds; needed: a smaller beta, or a larger"
-                       " tolerance")
+    raise RuntimeError(f"no solution within {tolerance}; needed: a"
+                       " smaller beta, or a larger tolerance")
 
 
 def _spread(image):
@@ -891,6 +890,8 @@ def random_walker(image: np.ndarray, seeds: np.ndarray,
     TypeError, ValueError
         As `as_float`; if `seeds` is not of the image's size, not whole,
         negative, or 0 everywhere; if a number is out of its range.
+    RuntimeError
+        If the equations are not solved within 1000 rounds.
 
     Notes
     -----
@@ -987,7 +988,7 @@ def _inverse(groups):
 
 
 def normalized_cut(image: np.ndarray, superpixels: np.ndarray,
-                   threshold: float = 0.1, sigma: float = 0.1
+                   threshold: float = 0.05, sigma: float = 0.2
                    ) -> np.ndarray:
     """Superpixels joined by cutting their graph in two, repeatedly.
 
@@ -1023,7 +1024,7 @@ def normalized_cut(image: np.ndarray, superpixels: np.ndarray,
 
     Examples
     --------
-    >>> image = np.uint8([[10, 12, 90, 95]])
+    >>> image = np.uint8([[10, 12, 190, 195]])
     >>> normalized_cut(image, np.array([[1, 2, 3, 4]])).tolist()
     [[2, 2, 1, 1]]
 
