@@ -62,7 +62,8 @@ import matplotlib.pyplot as plt
 import torch.nn.functional as F
 
 from seglib.datasets import SamplePictures
-from seglib.display import STYLE, VOID, figure, show
+from seglib.display import (STYLE, VOID, describe, figure, paint,
+                            show)
 
 plt.rcParams.update(STYLE)
 torch.set_num_threads(1)
@@ -97,9 +98,9 @@ def start(seed=0, noise=0.1, norm=nn.Identity):
     model = nn.Sequential(
         nn.Conv2d(1, 12, 7, padding=3), norm(12), nn.ReLU(),
         nn.Dropout2d(noise), nn.Conv2d(12, 2, 7, padding=3))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    optimizer = torch.optim.AdamW(model.parameters())
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 0.02, total_steps=100)
+        optimizer, 0.005, total_steps=100)
     return dict(model=model, optimizer=optimizer, scheduler=scheduler)
 
 # %%
@@ -115,15 +116,16 @@ def learn(step, model, optimizer, scheduler):
 
 # %%
 image, mask = batch(0)
-show(*(255 * image[:, 0]).byte().numpy(), height=150,
-     titles=["whole", "a quarter"] * 2,
-     alt=["A piece of the picture with parts of coins; "
-          f"{(m != VOID).float().mean():.0%} of its pixels count."
-          for m in mask])
+pieces = (255 * image[:2, 0]).byte().numpy()
+masks = mask[:2].byte().numpy()
+show(*pieces, *map(paint, masks), height=130, classes=coins.classes,
+     titles=["one piece", "another", "its mask", "its mask"],
+     alt=["A piece of the picture with parts of coins."] * 2
+     + ["Its mask: " + describe(m, coins.classes) for m in masks])
 
 # %% [markdown]
-# Of every second piece three quarters are `VOID`. That will matter
-# later.
+# Of every second piece three quarters are {term}`void`. That will
+# matter later.
 #
 # `batch` is the first trick of this chapter. Which pieces belong to
 # step 17 is not drawn from a generator that has been drawn from sixteen
@@ -275,14 +277,15 @@ restore(kept, **everything)
 ways["everything"] = run(80, everything, first=40)
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(9, 2.6), sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(9, 2.6), sharey=True,
+                         layout="constrained")
 for ax, (name, losses) in zip(axes, ways.items()):
     ax.plot(truth, c="0.6", lw=4, label="never stopped")
     ax.plot(range(40, 80), losses, c="C1", label="went on")
     ax.axvline(40, c="0.5", ls=":")
-    ax.set(title=name, xlabel="step", ylim=(0, 1))
+    ax.set(title=name, xlabel="step", ylim=0)
 axes[0].set_ylabel("loss")
-axes[0].legend()
+axes[0].legend(loc="lower left")
 away = [max(abs(np.subtract(losses, truth[40:])))
         for losses in ways.values()]
 figure(fig, alt="Loss over 80 steps, stopped at 40, three times. With"
@@ -534,8 +537,8 @@ ax.plot(truth, c="0.75", lw=5, label="never stopped")
 for n, seen in enumerate(lives, 1):
     ax.plot(*seen.T, marker=".", ms=3, lw=1, label=f"life {n}")
     ax.plot(*seen[-1], "x", c=f"C{n - 1}", ms=9)
-ax.set(xlabel="step", ylabel="loss", ylim=(0, 1))
-ax.legend()
+ax.set(xlabel="step", ylabel="loss", ylim=0)
+ax.legend(loc="lower left")
 spans = [f"{int(s[0, 0])} to {int(s[-1, 0])}" for s in lives]
 figure(fig, alt="The loss of one run in three lives, the first two"
        f" ended by kill -9: steps {', '.join(spans)}. All points lie on"
@@ -849,7 +852,8 @@ names = ("divided by all pixels", "mean of the means",
 apart = np.abs(np.subtract(by_two, by_one))
 
 # %%
-fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3),
+                                  layout="constrained")
 left.plot(by_one[0], c="0.75", lw=5, label="one process")
 left.plot(by_two[0], c="C0", label="two, " + names[0])
 left.plot(by_two[1], c="C1", label="two, " + names[1])
