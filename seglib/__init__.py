@@ -24,7 +24,10 @@ REGISTRY = {
         "pets": "seglib.datasets:Pets",
         "samplepictures": "seglib.datasets:SamplePictures",
     },
-    "model": {},
+    "model": {
+        "convnet": "seglib.training:ConvNet",
+        "pixel": "seglib.training:PixelClassifier",
+    },
 }
 
 
