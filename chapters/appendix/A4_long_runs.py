@@ -285,7 +285,7 @@ for ax, (name, losses) in zip(axes, ways.items()):
     ax.axvline(40, c="0.5", ls=":")
     ax.set(title=name, xlabel="step", ylim=0)
 axes[0].set_ylabel("loss")
-axes[0].legend(loc="lower left")
+axes[2].legend(loc="upper right")
 away = [max(abs(np.subtract(losses, truth[40:])))
         for losses in ways.values()]
 figure(fig, alt="Loss over 80 steps, stopped at 40, three times. With"
@@ -294,11 +294,11 @@ figure(fig, alt="Loss over 80 steps, stopped at 40, three times. With"
        f" with everything by {away[2]:.2f}: the curves are one.")
 
 # %% [markdown]
-# The first is the treacherous one. It runs, it even learns; but the
-# schedule begins with its steepest part again, AdamW has forgotten how
-# large its gradients are, and what the curve shows from there on is a
-# run that nobody asked for. The second is a fair run, but another one:
-# dropout drew other channels. Only the third is *the* run.
+# The first is the treacherous one. It runs, it even learns; but its
+# schedule has started over, AdamW has forgotten how large its gradients
+# are, and what the curve shows from there on is a run that nobody asked
+# for. The second is a fair run, but another one: dropout drew other
+# channels. Only the third is *the* run.
 #
 # "About the same" would not do as a check, because every one of the
 # mistakes above looks about the same for a while. Bits are either
@@ -316,8 +316,8 @@ print([losses == truth[40:] for losses in ways.values()],
 # %% [markdown]
 # ## When is a file written?
 #
-# The captured state must get onto a disk, and the plug may be pulled
-# *while* that is going on. A program that opens `last.pt` for writing
+# The captured state must get onto a disk, as a {term}`checkpoint`, and
+# the plug may be pulled *while* that is going on. A program that opens `last.pt` for writing
 # has, in that instant, destroyed the old `last.pt`; if it dies before
 # the new one is complete, there is neither.
 #
