@@ -19,10 +19,28 @@
 # %% [markdown]
 # # Training a pixel classifier
 #
-# *How does a machine learn what every pixel is, and who watches it?*
+# *How does a machine learn what every pixel is, and what can go wrong
+# while nobody is looking?*
+#
+# **You will be able to** write a training loop from memory; choose a
+# loss that respects void and rare classes, and check it by hand; say
+# what a colour, a region and a neighbourhood can and cannot tell; and
+# train any model of this course with one call whose every part you have
+# seen.
+#
+# **You need** masks and VOID (chapter 01), the confusion matrix and IoU
+# (chapter 03), superpixels and texture (chapter 07), street scenes
+# (chapter 10), and checkpoints (appendix A4).
+#
+# **Exports** `fit`, `evaluate`, `predict`, `diagram`; the losses
+# `cross_entropy`, `focal`, `dice_loss`, `lovasz_softmax`;
+# `class_weights`, `poly`; the models `PixelClassifier`, `ConvNet`,
+# `RegionClassifier`, and the pieces of them all.
 
 # %% tags=["export"]
+import inspect
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -32,101 +50,131 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
+from tqdm import tqdm
 
-from seglib.display import STYLE, VOID, Picture, figure
+from seglib.clustering import slic, texture_features
+from seglib.display import STYLE, VOID, Picture, as_float, figure
 from seglib.metrics import SegmentationMeter
 from seglib.runs import RunFolder, StopRequest, World, capture, join
 from seglib.runs import restore
 
-# %% [markdown]
-# ## Losses
+# %%
+import matplotlib.pyplot as plt
 
-# %% tags=["export"]
-def cross_entropy(logits, target, weights=None):
-    """Mean of -log p(true class) over the pixels that are known."""
-    total = F.cross_entropy(logits.float(), target.long(), weights,
-                            ignore_index=VOID, reduction="sum")
-    return total / (target != VOID).sum().clamp(min=1)
+from seglib.display import describe, paint, show
+from seglib.environment import results
+from seglib.metrics import confusion_matrix, dice, iou, mean_iou
+from seglib.scenes import StreetScenes
 
-# %% tags=["export"]
-def focal(logits, target, weights=None, gamma=2.0):
-    """Cross-entropy that counts (1 - p)^gamma of each pixel."""
-    nll = F.cross_entropy(logits.float(), target.long(),
-                          ignore_index=VOID, reduction="none")
-    hard = (-torch.expm1(-nll)).clamp(min=1e-8)**gamma
-    if weights is not None:
-        hard = hard * weights[target.long() % VOID]
-    return (hard * nll).sum() / (target != VOID).sum().clamp(min=1)
-
-# %% tags=["export"]
-def _by_class(logits, target):
-    """Probabilities and truth, (K, pixels) each, and 0 where VOID."""
-    known = (target != VOID)[:, None]
-    p = logits.float().softmax(1) * known
-    truth = target.long() % VOID
-    y = F.one_hot(truth, p.shape[1]).movedim(-1, 1) * known
-    return [x.movedim(1, 0).flatten(1) for x in (p, y.float())]
-
-
-def _mean_over_present(loss, truth):
-    there = truth.sum(1) > 0
-    return (loss * there).sum() / there.sum().clamp(min=1)
-
-# %% tags=["export"]
-def dice_loss(logits, target, weights=None, smooth=1.0):
-    """1 - Dice's coefficient of the probabilities, mean over classes."""
-    p, y = _by_class(logits, target)
-    score = (2 * (p * y).sum(1) + smooth) / ((p + y).sum(1) + smooth)
-    return _mean_over_present(1 - score, y)
-
-# %% tags=["export"]
-def lovasz_softmax(logits, target, weights=None):
-    """Lovász extension of 1 - IoU, mean over the classes present."""
-    p, y = _by_class(logits, target)
-    error, order = (y - p).abs().sort(dim=1, descending=True)
-    wrong = y.gather(1, order).cumsum(1)
-    size = y.sum(1, keepdim=True)
-    alarms = torch.arange(1, y.shape[1] + 1, device=y.device) - wrong
-    jump = (wrong + alarms) / (size + alarms)
-    jump = jump.diff(dim=1, prepend=torch.zeros_like(size))
-    return _mean_over_present((error * jump).sum(1), y)
-
-# %% tags=["export"]
-LOSSES = {"cross_entropy": cross_entropy, "focal": focal,
-          "dice": dice_loss, "lovasz": lovasz_softmax}
-
-# %% tags=["export"]
-def class_weights(data, classes: int, scheme: str = "median",
-                  power: float = 0.5, cap: float = 8.0):
-    """Weights that let rare classes count."""
-    counts = np.array([np.bincount(_mask(one).ravel(), minlength=256)
-                       for one in data])[:, :classes]
-    pixels, there = counts.sum(1, keepdims=True), counts > 0
-    if scheme == "enet":
-        return torch.tensor(1 / np.log(
-            1.02 + counts.sum(0) / max(pixels.sum(), 1))).float()
-    if scheme != "median":
-        raise ValueError(f"scheme is {scheme!r}; needed: 'median' or"
-                         " 'enet'")
-    share = counts.sum(0) / np.maximum((pixels * there).sum(0), 1)
-    typical = np.median(share[share > 0]) if share.any() else 1
-    weight = (typical / np.maximum(share, 1e-12))**power
-    return torch.tensor(np.minimum(weight, cap)).float()
-
-
-def _mask(one):
-    return np.asarray(getattr(one, "mask", one))
+plt.rcParams.update(STYLE)
 
 # %% [markdown]
-# ## Models
+# ## What does one colour tell?
+#
+# Forget shapes. Somebody hands you single pixels, torn out of street
+# scenes, and asks: sky, road, or water?
+
+# %%
+train = list(StreetScenes(200, seed=0))
+val = list(StreetScenes(40, seed=1))
+names = train[0].classes
+scene = val[2]
+show(scene.image, paint(scene.mask), classes=names,
+     titles=("a scene", "what everything is"),
+     alt=["A street scene made by chapter 10.",
+          "Its mask: " + describe(scene.mask, names)])
+
+# %% [markdown]
+# We shall give every class a *score*, a weighted sum of red, green and
+# blue, and let the highest score win. The scores are called
+# {term}`logits`. Take six pixels of two classes.
+
+# %%
+colours = torch.tensor([[.7, .8, .9], [.6, .7, .9], [.8, .9, 1.],
+                        [.3, .3, .3], [.4, .4, .4], [.2, .2, .3]])
+truth = torch.tensor([0, 0, 0, 1, 1, 1])        # sky, road
+weight = torch.zeros(3, 2, requires_grad=True)
+logits = colours @ weight
+print(logits.detach().T)
+
+# %% [markdown]
+# All scores are zero: it knows nothing yet. To improve them we need to
+# say how wrong they are. Turn scores into probabilities with the
+# {term}`softmax`, and look only at the probability of the *true* class:
+#
+# $$p_k = \frac{e^{z_k}}{\sum_j e^{z_j}}, \qquad
+#   \ell = -\ln p_{\text{true}} .$$
+#
+# That is {term}`cross-entropy`: 0 for a sure right answer, without
+# limit for a sure wrong one, and $\ln 2$ here, where both classes get a
+# half. Why this one and not, say, the number of errors? Because of what
+# comes out when you ask in which direction the scores should move:
+#
+# $$\frac{\partial \ell}{\partial z_k} = p_k - y_k ,$$
+#
+# with $y_k = 1$ for the true class and 0 for the others. **The gradient
+# is what was said less what is true**, and it is never flat while the
+# answer is wrong.
+
+# %%
+loss = F.cross_entropy(logits, truth)
+[gradient] = torch.autograd.grad(loss, logits, retain_graph=True)
+said_less_true = (logits.softmax(1) - F.one_hot(truth)) / len(truth)
+assert torch.allclose(gradient, said_less_true)
+assert torch.isclose(loss, torch.tensor(2.).log())
+
+# %% [markdown]
+# Walk against the gradient, a little at a time, and six pixels are
+# learnt. This is *logistic regression*; that there are three channels
+# and two classes makes it no more than that.
+
+# %%
+for step in range(200):
+    loss = F.cross_entropy(4 * (colours - 0.5) @ weight, truth)
+    [gradient] = torch.autograd.grad(loss, weight)
+    weight.data -= gradient
+print(f"loss {loss:.3f}; weights of sky {weight[:, 0].detach()}")
+assert ((colours - 0.5) @ weight).argmax(1).equal(truth)
+
+# %% [markdown]
+# (The colours were centred first. Else every weight would have to be
+# learnt against the brightness that all pixels share.)
+#
+# For a whole image the same weights are applied at every pixel, and
+# that has a name: a **1 × 1 convolution**. Everything in the rest of
+# this book takes a batch of $N$ images of $C$ channels and returns one
+# score for every class at every pixel, $N \times K \times H \times W$.
 
 # %% tags=["export"]
 class PixelClassifier(nn.Sequential):
-    """A pixel's class from its own channels: 1 × 1 convolutions."""
+    """A pixel's class from its own channels alone: 1 x 1 convolutions.
 
-    def __init__(self, num_classes, in_channels=3, *, width=0):
+    Parameters
+    ----------
+    num_classes : int
+        K.
+    in_channels : int
+        C.
+    width : int
+        0: logistic regression. Else two hidden layers of that width.
+
+    Notes
+    -----
+    (N, C, H, W) floats, best within [0, 1], in; (N, K, H, W) logits
+    out, for any H and W.
+
+    Examples
+    --------
+    >>> PixelClassifier(5)(torch.rand(1, 3, 40, 33)).shape
+    torch.Size([1, 5, 40, 33])
+    """
+
+    def __init__(self, num_classes: int, in_channels: int = 3, *,
+                 width: int = 0):
         hidden = [] if not width else [
             nn.Conv2d(in_channels, width, 1), nn.ReLU(),
             nn.Conv2d(width, width, 1), nn.ReLU()]
@@ -136,9 +184,526 @@ class PixelClassifier(nn.Sequential):
     def forward(self, x):
         return super().forward(4 * x - 2)
 
+# %% [markdown]
+# And here is a training loop, whole. If you learn one cell of this book
+# by heart, take this one: draw some pictures, ask the model, measure
+# how wrong it is, find out which way is down, take a step.
+
+# %%
+images = torch.stack([torch.tensor(s.image).permute(2, 0, 1)
+                      for s in train]) / 255
+masks = torch.stack([torch.tensor(s.mask) for s in train]).long()
+torch.manual_seed(0)
+model = PixelClassifier(len(names))
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+for step in range(60):
+    draw = torch.randint(len(images), (4,))
+    loss = F.cross_entropy(model(images[draw]), masks[draw],
+                           ignore_index=VOID)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+print(f"loss {loss:.2f}; knowing nothing: {np.log(len(names)):.2f}")
+
+# %%
+with torch.inference_mode():
+    x = torch.tensor(scene.image).permute(2, 0, 1)[None] / 255
+    found = model(x)[0].argmax(0).numpy()
+scores = iou(confusion_matrix(found, scene.mask, len(names)))
+show(scene.image, paint(found), paint(scene.mask), classes=names,
+     titles=("scene", "by colour", "truth"),
+     alt=["A street scene.", "What logistic regression on colour makes"
+          " of it: " + describe(found, names) + ".", "The true mask."])
+
+# %% [markdown]
+# **What went wrong?** Less than one would think, for a model of
+# $13 \times 4$ numbers: the bright top is sky, and green is tree. But
+# grey is road wherever it is, and whole classes have vanished. Let us
+# first make the loop honest, then the model clever.
+
+# %% [markdown]
+# ## What is the loss where nobody knows?
+#
+# PyTorch's `ignore_index` leaves VOID out of the mean. Out of *which*
+# mean? A batch in which everything is VOID (a black frame, a crop
+# beyond the border) divides zero by zero:
+
+# %%
+z = torch.zeros(1, 3, 2, 2, requires_grad=True)
+nobody_knows = torch.full((1, 2, 2), VOID)
+print(F.cross_entropy(z, nobody_knows, ignore_index=VOID))
+
+# %% [markdown]
+# One such batch in a night of training, and every weight is NaN in the
+# morning. So we take the *sum*, and divide by the number of known
+# pixels, or by 1 if there is none.
+
+# %% tags=["export"]
+def cross_entropy(logits, target, weights=None) -> torch.Tensor:
+    """Mean of -log p(true class) over the pixels that are known.
+
+    Parameters
+    ----------
+    logits : (N, K, H, W) float tensor
+    target : (N, H, W) integer tensor
+        Labels 0..K-1, or VOID, which counts for nothing: without any
+        known pixel the loss is 0, and so is its gradient.
+    weights : (K,) float tensor, optional
+        A pixel of class k counts `weights[k]` times. The sum is divided
+        by the number of known pixels all the same, not by their
+        weights.
+
+    Returns
+    -------
+    scalar float32 tensor
+
+    Examples
+    --------
+    >>> cross_entropy(torch.zeros(1, 2, 1, 1), torch.tensor([[[VOID]]]))
+    tensor(0.)
+    """
+    total = F.cross_entropy(logits.float(), target.long(), weights,
+                            ignore_index=VOID, reduction="sum")
+    return total / (target != VOID).sum().clamp(min=1)
+
+# %%
+cross_entropy(z, nobody_knows).backward()
+assert not z.grad.any()
+
+half = torch.tensor([[[0, VOID], [VOID, 2]]])
+z = torch.randn(1, 3, 2, 2, requires_grad=True)
+cross_entropy(z, half).backward()
+assert not z.grad[0, :, half[0] == VOID].any()
+assert torch.isclose(cross_entropy(z, half),
+                     F.cross_entropy(z, half, ignore_index=VOID))
+
+# %% [markdown]
+# ## Who speaks for the few?
+#
+# Every pixel has one vote, and the sky has many pixels.
+
+# %%
+pixels = np.bincount(np.stack([s.mask for s in train]).ravel(),
+                     minlength=256)[:len(names)]
+share = pixels / pixels.sum()
+print({name: f"{s:.1%}" for name, s in zip(names, share)})
+
+# %% [markdown]
+# A model that never says "sign" or "cyclist" loses next to nothing.
+# Give each class a weight, then, the larger the rarer. Two recipes are
+# in use. **Median frequency** {cite}`eigen2015`: $f_k$ is the share of
+# class $k$ among the pixels of those images where it occurs at all, and
+#
+# $$w_k = \left(\frac{\operatorname{median} f}{f_k}\right)^{\gamma}
+#   \text{, at most a cap},$$
+#
+# with $\gamma = 1$ in the paper. With weights of 50 and more a few
+# pixels would rule the batch, so we default to a square root and a cap
+# of 8. **ENet's** {cite}`paszke2016`, $w_k = 1 / \ln(1.02 + p_k)$ with
+# the plain share $p_k$ of all pixels, never exceeds
+# $1/\ln 1.02 \approx 50$.
+
+# %% tags=["export"]
+def class_weights(data, classes: int, scheme: str = "median",
+                  power: float = 0.5, cap: float = 8.0) -> torch.Tensor:
+    """Weights with which rare classes count as well.
+
+    Parameters
+    ----------
+    data : iterable of samples, or of (H, W) masks
+        A data set's `.masks` will do, and reads no images.
+    classes : int
+        K.
+    scheme : {"median", "enet"}
+        (median frequency / frequency)^power, at most `cap`, after Eigen
+        and Fergus (2015), who have power 1 and no cap; or
+        1 / ln(1.02 + share), after Paszke et al. (2016).
+    power, cap : float
+        For "median" alone.
+
+    Returns
+    -------
+    (K,) float32 tensor
+        A class that never occurs has the largest weight there can be.
+
+    Examples
+    --------
+    >>> class_weights([np.array([[0, 0, 0, 0, 1, 255]])], 2, power=1)
+    tensor([0.6250, 2.5000])
+    """
+    if scheme not in ("median", "enet"):
+        raise ValueError(f"scheme is {scheme!r}; needed: 'median' or"
+                         " 'enet'")
+    counts = np.array([np.bincount(_mask_of(one).ravel(), minlength=256)
+                       for one in data])[:, :classes]
+    if scheme == "enet":
+        share = counts.sum(0) / max(counts.sum(), 1)
+        return torch.from_numpy(1 / np.log(1.02 + share)).float()
+    weights = _rarity(counts)**power
+    return torch.from_numpy(np.minimum(weights, cap)).float()
+
+# %% tags=["export"]
+def _mask_of(one):
+    return np.asarray(getattr(one, "mask", one))
+
+
+def _rarity(counts):
+    """Median frequency by frequency, from a row of counts an image."""
+    pixels = counts.sum(1, keepdims=True)
+    where_present = (pixels * (counts > 0)).sum(0)
+    frequency = counts.sum(0) / np.maximum(where_present, 1)
+    typical = np.median(frequency[frequency > 0])
+    return typical / np.maximum(frequency, 1e-12)
+
+# %% [markdown]
+# By hand: five known pixels, four of class 0. Frequencies 4/5 and 1/5,
+# median 1/2, weights 5/8 and 5/2, as the docstring says. One subtlety
+# hides in the loss. PyTorch divides a weighted loss by the *sum of the
+# weights* in the batch. In a batch that holds a single class the weight
+# then stands above and below the line, and has no effect at all:
+
+# %%
+z, only = torch.randn(1, 2, 4, 4), torch.ones(1, 4, 4).long()
+heavy = torch.tensor([1., 8.])
+assert torch.isclose(F.cross_entropy(z, only, heavy),
+                     F.cross_entropy(z, only))
+assert torch.isclose(cross_entropy(z, only, heavy),
+                     8 * cross_entropy(z, only))
+
+# %% [markdown]
+# The other way to make a model mind the few is to make it stop minding
+# the many that it knows by now. {term}`Focal loss` {cite}`lin2017`
+# multiplies each pixel's cross-entropy by $(1 - p)^\gamma$: with
+# $\gamma = 2$, a pixel that is right with 90 % counts a hundredth.
+
+# %% tags=["export"]
+def focal(logits, target, weights=None, gamma=2.0) -> torch.Tensor:
+    """Cross-entropy in which sure pixels hardly count.
+
+    Parameters
+    ----------
+    logits, target, weights
+        As for `cross_entropy`.
+    gamma : float
+        At least 0, and 0 is cross-entropy.
+
+    Returns
+    -------
+    scalar float32 tensor
+        Mean of -(1 - p)^gamma log p over the known pixels.
+
+    Notes
+    -----
+    Lin et al. (2017), equation 4, with the softmax's p.
+    """
+    nll = F.cross_entropy(logits.float(), target.long(),
+                          ignore_index=VOID, reduction="none")
+    hard = (-torch.expm1(-nll)).clamp(min=1e-8)**gamma
+    if weights is not None:
+        hard = hard * weights[target.long() % VOID]
+    return (hard * nll).sum() / (target != VOID).sum().clamp(min=1)
+
+# %% [markdown]
+# `expm1` is there for the surest pixels, where $1 - p$ rounds to zero.
+# And VOID needs no special case: its cross-entropy is 0, so it counts 0
+# times 0. (`% VOID` merely finds it some weight to be multiplied by.)
+
+# %%
+z = torch.tensor([[[[np.log(9.0)]], [[0.0]]]])          # p = 0.9
+sure = torch.zeros(1, 1, 1).long()
+print(f"{focal(z, sure) / cross_entropy(z, sure):.4f}")
+assert torch.isclose(focal(z, sure, gamma=0), cross_entropy(z, sure))
+
+# %% [markdown]
+# ## Why not train on what we measure?
+#
+# In the end IoU is what counts. But IoU counts decisions, and a
+# decision has no slope: move a score a little, and nothing changes. Two
+# ways out. **Soft Dice** {cite}`milletari2016` puts probabilities where
+# Dice's formula has pixels,
+#
+# $$1 - \frac{2 \sum p\,y + s}{\sum p + \sum y + s} ,$$
+#
+# with a little $s$ against empty classes. Both need the probabilities
+# and the truth as one row of pixels per class, with zeros where VOID
+# is.
+
+# %% tags=["export"]
+def _by_class(logits, target):
+    """Probabilities and truth, (K, pixels) each, 0 where VOID."""
+    known = (target != VOID)[:, None]
+    p = logits.float().softmax(1) * known
+    y = F.one_hot(target.long() % VOID, p.shape[1]).movedim(-1, 1)
+    return [x.movedim(1, 0).flatten(1) for x in (p, (y * known).float())]
+
+
+def _mean_over_present(loss, y):
+    there = y.sum(1) > 0
+    return (loss * there).sum() / there.sum().clamp(min=1)
+
+# %% tags=["export"]
+def dice_loss(logits, target, smooth: float = 1.0) -> torch.Tensor:
+    """1 - Dice's coefficient of the probabilities, mean over classes.
+
+    Parameters
+    ----------
+    logits, target
+        As for `cross_entropy`.
+    smooth : float
+        Added above and below the line.
+
+    Returns
+    -------
+    scalar float32 tensor
+        Mean over the classes that `target` holds; 0 if it holds none.
+
+    Notes
+    -----
+    After Milletari et al. (2016), but with probabilities that are not
+    squared below the line, and over the whole batch at once.
+    """
+    p, y = _by_class(logits, target)
+    score = (2 * (p * y).sum(1) + smooth) / ((p + y).sum(1) + smooth)
+    return _mean_over_present(1 - score, y)
+
+# %% [markdown]
+# The **Lovász extension** {cite}`berman2018` is subtler. Think of one
+# class, and of the *set* of pixels that are wrong about it. The loss of
+# a set is the Jaccard distance,
+# $\Delta = \text{wrong} \,/\, (\text{size of the class} +
+# \text{false alarms})$. Now let pixels be wrong by degrees,
+# $e_i = |y_i - p_i|$. Sort them, the worst first, and let them join the
+# set one by one. Each arrival makes $\Delta$ jump; weigh the jump with
+# how wrong the newcomer is:
+#
+# $$\ell = \sum_i e_{(i)} \,\bigl(\Delta_i - \Delta_{i-1}\bigr).$$
+#
+# If all $e_i$ are 0 or 1, that *is* $1 - \mathrm{IoU}$; in between it
+# is the straightest function that connects these corners without ever
+# bulging upwards (the convex closure).
+
+# %% tags=["export"]
+def lovasz_softmax(logits, target) -> torch.Tensor:
+    """1 - IoU, extended to probabilities; mean over classes.
+
+    Parameters
+    ----------
+    logits, target
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    scalar float32 tensor
+        Mean over the classes that `target` holds; 0 if it holds none.
+
+    Notes
+    -----
+    Berman, Triki and Blaschko (2018), over the whole batch at once.
+    """
+    p, y = _by_class(logits, target)
+    error, order = (y - p).abs().sort(dim=1, descending=True)
+    missed = y.gather(1, order).cumsum(1)
+    wrong = torch.arange(1, y.shape[1] + 1, device=y.device)
+    size = y.sum(1, keepdim=True)
+    distance = wrong / (size + wrong - missed)
+    jump = distance.diff(dim=1, prepend=torch.zeros_like(size))
+    return _mean_over_present((error * jump).sum(1), y)
+
+# %% [markdown]
+# VOID pixels have the error 0 and so arrive last, and nobody weighs
+# their jumps. At a corner, where every pixel is sure of itself, both
+# losses must give the scores of chapter 03:
+
+# %%
+rng = np.random.default_rng(0)
+target = rng.choice([0, 1, 2, VOID], (1, 9, 11))
+answer = rng.integers(0, 3, (1, 9, 11))
+sure = 1e4 * F.one_hot(torch.tensor(answer), 3).movedim(-1, 1).float()
+cm = confusion_matrix(answer, target, 3)
+assert np.isclose(lovasz_softmax(sure, torch.tensor(target)),
+                  1 - mean_iou(cm))
+assert np.isclose(dice_loss(sure, torch.tensor(target), smooth=0),
+                  1 - dice(cm).mean())
+
+# %% tags=["export"]
+#: Losses by name.
+LOSSES = {"cross_entropy": cross_entropy, "focal": focal,
+          "dice": dice_loss, "lovasz": lovasz_softmax}
+
+# %% [markdown]
+# Do they pull in one direction? The slope for a pixel of a rare class
+# and for one of a common class, for a model that knows nothing:
+
+# %%
+target = torch.zeros(1, 10, 10).long()
+target[0, 0, :3] = 1                            # 3 of 100 pixels
+for name, function in LOSSES.items():
+    z = torch.zeros(1, 2, 10, 10, requires_grad=True)
+    function(z, target).backward()
+    rare, common = (z.grad[0, 1][target[0] == k].abs().mean()
+                    for k in (1, 0))
+    print(f"{name:14} rare : common = {rare / common:5.1f} : 1")
+
+# %% [markdown]
+# Cross-entropy treats all pixels alike; Dice and Lovász make the three
+# pixels worth about as much as the other ninety-seven. Their price:
+# they are not sums over pixels, and need batches large enough to
+# measure an IoU in.
+
+# %% [markdown]
+# ## What does a neighbourhood tell?
+#
+# A pixel's colour is one witness. Its surroundings are many: brick has
+# joints, water has reflections, a pole has sky on both sides. There is
+# an old way and a new way to ask them.
+#
+# The old way: cut the picture into superpixels (chapter 07), describe
+# each region by numbers that somebody thought of, and classify regions.
+# Ours are sixteen: mean and deviation of the colours, how strongly the
+# region waves in four directions at two wavelengths, and where it lies.
+
+# %% tags=["export"]
+def region_features(image: np.ndarray, segments: int = 200):
+    """Superpixels, and sixteen numbers about each.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3) array
+        uint8, or float in [0, 1].
+    segments : int
+        About how many superpixels.
+
+    Returns
+    -------
+    features : (S, 16) float32 array
+        Mean and standard deviation of three colours, mean texture in
+        eight filters, mean place (y / H, x / W).
+    regions : (H, W) int32 array
+        Which of the S superpixels each pixel belongs to.
+    """
+    colour = as_float(image)
+    colour = np.dstack([colour] * 3) if colour.ndim == 2 else colour
+    regions = slic(image, segments)
+    y, x = np.indices(regions.shape)
+    place = np.dstack([y, x]) / regions.shape
+    texture = texture_features(image, (4, 8))
+    mean = _region_means(np.dstack([colour, texture, place]), regions)
+    spread = _region_means((colour - mean[regions, :3])**2, regions)
+    return np.hstack([mean[:, :3], spread**0.5,
+                      mean[:, 3:]]).astype(np.float32), regions
+
+
+def _region_means(planes, regions):
+    sums = [np.bincount(regions.ravel(), plane.ravel())
+            for plane in np.moveaxis(planes, 2, 0)]
+    return np.stack(sums, 1) / np.bincount(regions.ravel())[:, None]
+
+# %% [markdown]
+# A region's true class is that of most of its pixels. And the
+# classifier is an old friend: put the regions in a row, call it an
+# image one pixel high with sixteen channels, and `PixelClassifier` and
+# the loop of ten lines do the rest.
+
+# %% tags=["export"]
+class RegionClassifier:
+    """Classifies superpixels by hand-made features.
+
+    Parameters
+    ----------
+    num_classes : int
+    segments : int
+        Superpixels of each image, about.
+    width : int
+        Of the hidden layers; 0 for logistic regression.
+    """
+
+    def __init__(self, num_classes: int, segments: int = 200,
+                 width: int = 64):
+        self.segments, self.classes = segments, num_classes
+        self.net = PixelClassifier(num_classes, 16, width=width)
+
+    def fit(self, data, steps: int = 200, lr: float = 0.01, seed=0):
+        """Learn from samples; returns itself."""
+        table, truth = map(np.concatenate, zip(*(
+            self._rows(sample) for sample in data)))
+        self.centre, self.scale = table.mean(0), table.std(0) + 1e-6
+        x, y = self._as_image(table), torch.tensor(truth)[None, None]
+        torch.manual_seed(seed)
+        _descend_often(self.net, x, y, steps, lr)
+        return self
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """Mask (H, W) uint8 of an image."""
+        table, regions = region_features(image, self.segments)
+        with torch.inference_mode():
+            scores = self.net(self._as_image(table))[0, :, 0]
+        return scores.argmax(0).numpy().astype(np.uint8)[regions]
+
+    def _as_image(self, table):
+        x = torch.from_numpy((table - self.centre) / self.scale)
+        return x.T[None, :, None] / 4 + 0.5
+
+    def _rows(self, sample):
+        table, regions = region_features(sample.image, self.segments)
+        votes = np.zeros((len(table), VOID + 1))
+        np.add.at(votes, (regions, sample.mask), 1)
+        return table, votes.argmax(1)
+
+# %% tags=["export"]
+def _descend_often(model, x, target, steps, lr):
+    """The loop of ten lines, over everything at once."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr)
+    for step in range(steps):
+        loss = cross_entropy(model(x), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+# %%
+regions_model = RegionClassifier(len(names)).fit(train[:100])
+by_region = regions_model.predict(scene.image)
+achieved = iou(confusion_matrix(by_region, scene.mask, len(names)))
+show(scene.image, paint(by_region), paint(scene.mask), classes=names,
+     titles=("scene", "by region", "truth"),
+     alt=["A street scene.", "What the classifier of superpixels makes"
+          " of it: " + describe(by_region, names) + ".", "The truth."])
+
+# %% [markdown]
+# Much better: place and texture are good witnesses. **What went
+# wrong?** Poles. They are narrower than a superpixel, and what the
+# superpixels have mixed, no classifier will separate. Every mistake of
+# the first stage is final, because the first stage does not learn.
+#
+# The new way learns the features themselves. A 3 × 3 convolution is a
+# 1 × 1 convolution that sees the neighbours' channels as well. Stack
+# four of them, and each score depends on 9 × 9 pixels. Between them
+# stands {term}`batch normalisation` {cite}`ioffe2015`, which gives
+# every channel the mean 0 and the deviation 1 over the batch, so that
+# no layer has to chase the scale of the one before.
+#
+# One small mend first. A batch of one image, pooled to a single pixel,
+# has one value per channel, which is its own mean, with no deviation;
+# PyTorch raises an error, and a user with an odd last batch meets it at
+# three in the morning. Ours falls back on the statistics that it has
+# collected so far, as it does when the training is over.
+
 # %% tags=["export"]
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that survives one value per channel."""
+    """Batch normalisation that bears a single value per channel.
+
+    Where a batch has but one, its running statistics are used, and not
+    changed, in training too.
+
+    Notes
+    -----
+    Ioffe and Szegedy (2015). `World.wrap` replaces it on several GPUs
+    by PyTorch's own, which looks at the batches of all.
+
+    Examples
+    --------
+    >>> BatchNorm(2).train()(torch.ones(1, 2, 1, 1)).shape
+    torch.Size([1, 2, 1, 1])
+    """
 
     def forward(self, x):
         if self.training and x.numel() == x.shape[1]:
@@ -147,37 +712,338 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
-def conv_block(inside: int, outside: int) -> nn.Sequential:
-    """3 × 3 convolution, batch normalisation, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, padding=1, bias=False),
-        BatchNorm(outside), nn.ReLU(inplace=True))
+class ConvBlock(nn.Sequential):
+    """3 x 3 convolution, batch normalisation, ReLU; size unchanged."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1,
+                      bias=False),
+            BatchNorm(out_channels), nn.ReLU(inplace=True))
 
 # %% tags=["export"]
 class ConvNet(nn.Sequential):
-    """A stack of 3 × 3 convolutions at full resolution."""
+    """A stack of 3 x 3 convolutions that never leaves full resolution.
 
-    def __init__(self, num_classes, in_channels=3, *, width=24,
-                 depth=4):
+    Parameters
+    ----------
+    num_classes : int
+        K.
+    in_channels : int
+        C.
+    width : int
+        Channels of each layer.
+    depth : int
+        Layers; a score sees 2 depth + 1 pixels across.
+
+    Notes
+    -----
+    (N, C, H, W) floats, best within [0, 1], in; (N, K, H, W) logits
+    out, for any H and W.
+
+    Examples
+    --------
+    >>> ConvNet(5, width=8)(torch.rand(2, 3, 33, 47)).shape
+    torch.Size([2, 5, 33, 47])
+    """
+
+    def __init__(self, num_classes: int, in_channels: int = 3, *,
+                 width: int = 24, depth: int = 4):
         sizes = [in_channels] + depth * [width]
-        super().__init__(*map(conv_block, sizes[:-1], sizes[1:]),
-                         nn.Conv2d(width, num_classes, 1))
+        super().__init__(*map(ConvBlock, sizes[:-1], sizes[1:]),
+                         nn.Conv2d(sizes[-1], num_classes, 1))
 
     def forward(self, x):
         return super().forward(4 * x - 2)
 
 # %% [markdown]
-# ## In which order?
+# ## What does a network look like?
+#
+# In papers, networks are drawn by hand, and the drawing and the program
+# need not agree. Ours shall be drawn by the network itself. PyTorch
+# calls a *hook* whenever a module has done its work; that gives us the
+# boxes. For the arrows we must know where an input comes from, through
+# additions and concatenations that are no modules. So every tensor
+# carries the names of the boxes it came out of, and whatever a function
+# makes of several tensors carries all of their names.
+
+# %% tags=["export"]
+@dataclass
+class Box:
+    """One step of a network: a module, and what went in and out."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    sources: tuple[int, ...]
+
+
+class _Watch(TorchFunctionMode):
+    """Knows for every tensor which boxes it came out of."""
+
+    def __init__(self):
+        super().__init__()
+        self.origin, self.alive, self.boxes = {}, [], []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.mark(made, self.where((args, kwargs)))
+        return made
+
+    def where(self, tensors):
+        return frozenset().union(*(self.origin.get(id(t), ())
+                                   for t in tree_leaves(tensors)
+                                   if isinstance(t, torch.Tensor)))
+
+    def mark(self, tensors, origin):
+        for t in tree_leaves(tensors):
+            if isinstance(t, torch.Tensor):
+                self.origin[id(t)] = origin
+                self.alive.append(t)        # or its id would come again
+
+# %% tags=["export"]
+def _units(model, depth, name=""):
+    """Modules drawn as one box: leaves, or those `depth` down."""
+    children = dict(model.named_children())
+    if name and (depth == 0 or not children):
+        return [(name, model)]
+    return [unit for child, module in children.items() for unit in
+            _units(module, None if depth is None else depth - 1,
+                   f"{name}.{child}".strip("."))]
+
+
+def _finished(watch, name):
+    """A hook that notes a box when its module is done."""
+    def note(module, args, made):
+        out = next(t for t in tree_leaves(made)
+                   if isinstance(t, torch.Tensor))
+        watch.boxes.append(Box(
+            name, type(module).__name__, tuple(out.shape),
+            sum(p.numel() for p in module.parameters()),
+            tuple(sorted(module._came_from))))
+        watch.mark(made, {len(watch.boxes) - 1})
+    return note
+
+# %% tags=["export"]
+def trace(model: nn.Module, x: torch.Tensor,
+          depth: int | None = None) -> list[Box]:
+    """What a network does to an input, box by box.
+
+    Parameters
+    ----------
+    model : nn.Module
+    x : tensor
+        An input, on the model's device.
+    depth : int, optional
+        How deep modules are opened; by default down to the leaves.
+
+    Returns
+    -------
+    list of Box
+        In the order of their work. `sources` are positions in the list,
+        -1 for the input; more than one where results meet.
+
+    Examples
+    --------
+    >>> [box.kind for box in trace(nn.Sequential(nn.ReLU()), torch.ones(1))]
+    ['ReLU']
+    """
+    watch, hooks = _Watch(), []
+    def begun(module, args):
+        module._came_from = watch.where(args)
+    for name, module in _units(model, depth):
+        hooks += [module.register_forward_pre_hook(begun),
+                  module.register_forward_hook(_finished(watch, name))]
+    watch.mark(x, {-1})
+    try:
+        with torch.no_grad(), _in_eval_mode(model), watch:
+            model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return watch.boxes
+
+# %% tags=["export"]
+@contextmanager
+def _in_eval_mode(model):
+    training = {m: m.training for m in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+
+# %% [markdown]
+# The picture: one bar per box, as high as its feature map (each halving
+# is a step down) and as wide as it has channels. Arcs are results that
+# skip boxes. This network has none, and no steps; wait for chapter 13.
+
+# %% tags=["export"]
+_KINDS = ("Conv", "Norm", "ReLU", "Pool", "Upsample", "Drop", "Linear")
+
+
+def _draw_box(ax, box, left, colours):
+    """One bar; returns its width."""
+    *_, channels, height = box.shape[:3]
+    tall = 1 + np.log2(max(1, height))
+    wide = 0.25 + 0.12 * np.log2(max(1, channels))
+    kind = next((k for k in _KINDS if k in box.kind), box.kind)
+    colour = colours.setdefault(kind, f"C{len(colours) % 6}")
+    ax.bar(left, tall, wide, -tall / 2, align="edge", color=colour,
+           alpha=0.75)
+    size = "×".join(map(str, box.shape[1:]))
+    ax.text(left + wide / 2, -tall / 2 - 0.25, f"{box.kind} {size}",
+            rotation=90, ha="center", va="top", fontsize=7)
+    return wide
+
+# %% tags=["export"]
+def _draw_arcs(ax, boxes, middles):
+    """Results that skip boxes, as arcs above."""
+    top = 1 + np.log2(max(box.shape[2] if len(box.shape) > 2 else 1
+                          for box in boxes))
+    for i, box in enumerate(boxes):
+        for source in box.sources:
+            if 0 <= source < i - 1:
+                ax.annotate(
+                    "", (middles[i], top / 2), (middles[source], top / 2),
+                    arrowprops={"arrowstyle": "->", "connectionstyle":
+                                f"arc3,rad=-{min(0.5, 3 / (i - source))}"})
+    ax.set_ylim(-top / 2 - 0.3, top / 2 + 1.5)
+
+# %% tags=["export"]
+def diagram(model: nn.Module, x: torch.Tensor,
+            depth: int | None = None) -> Picture:
+    """A network's architecture, drawn by the network itself.
+
+    Parameters
+    ----------
+    model, x, depth
+        As for `trace`.
+
+    Returns
+    -------
+    Picture
+        A bar for each box: its height is the feature map's (in
+        halvings), its width the channels' (in doublings); an arc for
+        each result that skips boxes. The alt text says the same.
+    """
+    import matplotlib.pyplot as plt
+    boxes, left, middles, colours = trace(model, x, depth), 0, [], {}
+    with plt.rc_context(STYLE):
+        fig, ax = plt.subplots(figsize=(7.2, 2.8))
+        for box in boxes:
+            wide = _draw_box(ax, box, left, colours)
+            middles.append(left + wide / 2)
+            left += wide + 0.15
+        _draw_arcs(ax, boxes, middles)
+        ax.axis("off")
+        return figure(fig, alt=_told(model, boxes))
+
+# %% tags=["export"]
+def _told(model, boxes):
+    """A network in words, steps that repeat told once."""
+    steps, last = [], None
+    for box in boxes:
+        text = f"{box.kind} {'×'.join(map(str, box.shape[1:]))}"
+        if text == last:
+            steps[-1][1] += 1
+        else:
+            steps.append([text, 1])
+        last = text
+    said = [text + f" ({n} times)" * (n > 1) for text, n in steps]
+    if len(said) > 14:
+        said[7:-7] = [f"{len(said) - 14} more"]
+    skips = sum(0 <= s < i - 1 for i, box in enumerate(boxes)
+                for s in box.sources)
+    numbers = sum(p.numel() for p in model.parameters())
+    return (f"{type(model).__name__}, {numbers:,} parameters, {skips}"
+            f" skip connections: {', then '.join(said)}.")
+
+# %%
+diagram(ConvNet(len(names)), torch.rand(1, 3, 96, 128), depth=1)
+
+# %% [markdown]
+# Is it true that a score sees 9 × 9 pixels? Ask one score for its
+# gradient with respect to the input. Where it is zero, the pixel has no
+# say.
+
+# %% tags=["export"]
+def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Which input pixels the middle score depends on: the receptive field.
+
+    Parameters
+    ----------
+    model : nn.Module
+    x : (1, C, H, W) tensor
+
+    Returns
+    -------
+    (H, W) float tensor
+        Size of the gradient at each pixel, summed over the channels.
+    """
+    x = x.clone().requires_grad_()
+    with _in_eval_mode(model):
+        scores = model(x)
+    middle = scores[0, :, scores.shape[2] // 2, scores.shape[3] // 2]
+    [gradient] = torch.autograd.grad(middle.sum(), x)
+    return gradient[0].abs().sum(0)
+
+# %% tags=["nbval-check-output"]
+torch.manual_seed(0)
+for depth in (1, 2, 4):
+    field = seen_by(ConvNet(3, depth=depth), torch.rand(1, 3, 41, 41))
+    rows = field.sum(1).nonzero().flatten()
+    print(depth, int(rows.max() - rows.min() + 1))
+
+# %% [markdown]
+# ## What does real life add to ten lines?
+#
+# Ten lines are enough for an afternoon. For a night you need more, and
+# each of the following sections adds one thing, as a function of its
+# own. In the end `fit` is what remains when they are put together.
+#
+# ### Which pictures next?
+#
+# Every picture once, then every picture again in another order. If the
+# run is killed in the middle of a round and resumed, it must not see
+# the first half twice. So the order is a **pure function of the seed
+# and the number of the step**: picture an endless row of shuffled decks
+# of which step $s$ takes the places $sB$ to $sB + B - 1$. To go on, one
+# number is enough. And of several processes each takes its own part of
+# the same $B$ places.
 
 # %% tags=["export"]
 @lru_cache(maxsize=2)
-def _deck(n, seed, epoch):
-    return np.random.default_rng((seed, epoch)).permutation(n)
+def _deck(n, seed, turn):
+    return np.random.default_rng((seed, turn)).permutation(n)
 
 
 def draws(n: int, batch_size: int, seed: int, start: int, stop: int,
           world: World = World()) -> Iterator[list[tuple[int, int]]]:
-    """Which pictures each step sees: a pure function of the seed."""
+    """Which pictures the steps `start` to `stop` see.
+
+    Parameters
+    ----------
+    n : int
+        How many pictures there are.
+    batch_size : int
+        Of all processes together.
+    seed, start, stop : int
+    world : World
+        Which of several processes this is.
+
+    Yields
+    ------
+    list of (place, index)
+        Place in the endless row, and which picture lies there.
+
+    Examples
+    --------
+    >>> [[index for _, index in draw] for draw in draws(3, 2, 0, 0, 3)]
+    [[2, 0], [1, 2], [1, 0]]
+    """
     first = world.rank * batch_size // world.size
     last = (world.rank + 1) * batch_size // world.size
     for step in range(start, stop):
@@ -186,27 +1052,59 @@ def draws(n: int, batch_size: int, seed: int, start: int, stop: int,
         yield [(place, int(_deck(n, seed, place // n)[place % n]))
                for place in places]
 
+# %% tags=["nbval-check-output"]
+seen = [index for draw in draws(6, 4, 0, 0, 3) for _, index in draw]
+print(sorted(seen[:6]), sorted(seen[6:]))
+assert list(draws(6, 4, 0, 0, 9))[5:] == list(draws(6, 4, 0, 5, 9))
+parts = [next(draws(6, 4, 0, 2, 3, World(r, 2))) for r in (0, 1)]
+assert parts[0] + parts[1] == next(draws(6, 4, 0, 2, 3))
+
 # %% [markdown]
-# ## What is in a batch?
+# ### What may come in?
+#
+# A label that is no class makes a GPU fail far away from the cause,
+# with a message about indices and assertions. So it is looked for
+# *before*, where its picture still has a name. Images stay bytes until
+# the last moment, a quarter of the memory, in the order in which
+# NumPy has them: rows, columns, colours. That happens to be the order
+# (`channels_last`) in which convolutions run fastest on most hardware.
 
 # %% tags=["export"]
-def as_tensor(image: np.ndarray) -> torch.Tensor:
-    """An image as a (C, H, W) tensor; the memory is not copied."""
-    image = torch.from_numpy(np.ascontiguousarray(image))
-    image = image if image.ndim == 3 else image[..., None]
-    return image.permute(2, 0, 1)
-
-
 def check_labels(mask: np.ndarray, classes: int, name="") -> None:
-    """Raise if a mask holds a label that is neither class nor VOID."""
+    """Raise a ValueError if a label is neither a class nor VOID.
+
+    Examples
+    --------
+    >>> check_labels(np.array([[0, 255]]), 2)
+    >>> check_labels(np.array([[0, 7]]), 2, "a.png")
+    Traceback (most recent call last):
+    ValueError: mask of 'a.png' holds the label 7; needed: 0 to 1, or 255
+    """
     wrong = mask[(mask >= classes) & (mask != VOID)]
     if wrong.size:
         raise ValueError(f"mask of {name!r} holds the label {wrong[0]};"
                          f" needed: 0 to {classes - 1}, or {VOID}")
 
+
+def as_input(images: torch.Tensor, channels_last=True) -> torch.Tensor:
+    """(N, H, W, C) bytes as (N, C, H, W) floats from 0 to 1."""
+    floats = images.permute(0, 3, 1, 2).float().div_(255)
+    return floats if channels_last else floats.contiguous()
+
 # %% tags=["export"]
 class Reader(TorchDataset):
-    """Samples as tensors, their labels checked, cut to one size."""
+    """Samples as tensors of bytes, their labels checked.
+
+    Parameters
+    ----------
+    data : sequence of samples
+    classes : int
+        Labels from `classes` on are an error, but for VOID.
+    crop : (height, width), optional
+        Cuts a window at random from each; what sticks out is VOID.
+    seed : int
+        For the windows.
+    """
 
     def __init__(self, data, classes=VOID, crop=None, seed=0):
         self.data, self.classes = data, classes
@@ -215,80 +1113,162 @@ class Reader(TorchDataset):
     def read(self, index):
         sample = self.data[index]
         check_labels(sample.mask, self.classes, sample.name)
-        return as_tensor(sample.image), torch.from_numpy(sample.mask)
+        if sample.image.dtype != np.uint8:
+            raise TypeError(f"image of {sample.name!r} has dtype"
+                            f" {sample.image.dtype}; needed: uint8")
+        image = np.atleast_3d(sample.image)
+        return torch.tensor(image), torch.tensor(sample.mask)
 
     def __getitem__(self, draw):
         place, index = draw
         pair = self.kept[index] if self.kept else self.read(index)
         if self.crop is None:
             return pair
-        return _cut(*pair, self.crop, (self.seed, place))
+        rng = np.random.default_rng((self.seed, place))
+        return _cut(*pair, self.crop, rng)
 
 # %% tags=["export"]
-def _cut(image, mask, crop, seed):
-    """A random window; what sticks out is black, and VOID."""
-    rng, (h, w) = np.random.default_rng(seed), mask.shape
-    down, right = (max(0, c - n) for c, n in zip(crop, (h, w)))
-    image = F.pad(image, (0, right, 0, down))
-    mask = F.pad(mask, (0, right, 0, down), value=VOID)
-    y, x = (int(rng.integers(max(0, n - c) + 1))
-            for c, n in zip(crop, (h, w)))
-    window = np.s_[..., y:y + crop[0], x:x + crop[1]]
+def _cut(image, mask, crop, rng):
+    """A window at random; beyond the image it is black, and VOID."""
+    missing = [max(0, c - n) for c, n in zip(crop, mask.shape)]
+    image = F.pad(image, (0, 0, 0, missing[1], 0, missing[0]))
+    mask = F.pad(mask, (0, missing[1], 0, missing[0]), value=VOID)
+    y, x = (int(rng.integers(n - c + 1))
+            for c, n in zip(crop, mask.shape))
+    window = np.s_[y:y + crop[0], x:x + crop[1]]
     return image[window], mask[window]
 
 
 def _stack(pairs):
     images, masks = zip(*pairs)
-    sizes = {tuple(mask.shape) for mask in masks}
+    sizes = sorted({tuple(mask.shape) for mask in masks})
     if len(sizes) > 1:
-        raise ValueError(f"train has images of {len(sizes)} sizes, such"
-                         f" as {min(sizes)} and {max(sizes)}; needed:"
-                         " one size, or crop=(height, width)")
+        raise ValueError(f"train has images of several sizes, such as"
+                         f" {sizes[0]} and {sizes[-1]}; needed: one"
+                         " size, or crop=(height, width)")
     return torch.stack(images), torch.stack(masks)
 
+# %% [markdown]
+# ### Where do the pictures live?
+#
+# A set that fits is read once and stays on the device; every batch is
+# then a matter of indexing. A larger one is read by worker processes
+# while the device computes. A gigabyte is the limit on a CPU, a quarter
+# of the free memory on a GPU. (CamVid at half its size takes 60 MB.)
+
 # %% tags=["export"]
-def keep(reader: Reader, device, room: float = 2**30) -> bool:
-    """Read a small set once, and hold it on the device."""
-    image, mask = reader.read(0)
-    fits = len(reader.data) * (image.numel() + mask.numel()) <= room
-    if fits:
+def _room(device):
+    return (torch.cuda.mem_get_info(device)[0] // 4
+            if device.type == "cuda" else 2**30)
+
+
+def keep(reader: Reader, device, room: float | None = None) -> bool:
+    """Read a set that is small enough once, and hold it on the device.
+
+    Parameters
+    ----------
+    reader : Reader
+    device : torch.device
+    room : float, optional
+        Bytes that may be taken. The first sample tells how many each
+        will need.
+    """
+    n = len(reader.data)
+    needed = n * sum(x.numel() for x in reader.read(0)) if n else 0
+    if fits := needed <= (_room(device) if room is None else room):
         reader.kept = [tuple(x.to(device) for x in reader.read(i))
-                       for i in range(len(reader.data))]
+                       for i in range(n)]
     return fits
 
+# %% tags=["export"]
+def batches(reader: Reader, order, device, workers: int = 0,
+            context: str | None = None):
+    """Batches on a device, (N, H, W, C) and (N, H, W) bytes.
 
-def batches(reader: Reader, order, device, workers: int = 0):
-    """Batches on the device: (N, C, H, W) uint8 and (N, H, W) uint8."""
+    Parameters
+    ----------
+    reader : Reader
+    order : iterable of lists of (place, index)
+        From `draws`.
+    device : torch.device
+    workers : int
+        Processes that read, if the reader has kept nothing.
+    context : {"fork", "spawn"}, optional
+        How they are started.
+    """
     if reader.kept:
-        yield from (_stack([reader[draw] for draw in draw_of])
-                    for draw_of in order)
+        for draw in order:
+            yield _stack([reader[one] for one in draw])
         return
-    loader = DataLoader(reader, batch_sampler=order, collate_fn=_stack,
-                        num_workers=workers, persistent_workers=False,
-                        pin_memory=device.type == "cuda")
+    loader = DataLoader(
+        reader, batch_sampler=order, collate_fn=_stack,
+        num_workers=workers, pin_memory=device.type == "cuda",
+        multiprocessing_context=context if workers else None)
     for pair in loader:
         yield tuple(x.to(device, non_blocking=True) for x in pair)
 
 # %% [markdown]
-# ## How large a step?
+# ### How large a step?
+#
+# Large at first, and smaller towards the end, or the weights never come
+# to rest. Segmentation has settled on the {term}`poly schedule`
+# {cite}`deeplab2`: $\eta = \eta_0 \,(1 - s/S)^{0.9}$. Before it, a short
+# *warm-up*: AdamW divides by the typical size of the gradient, and in
+# the first steps it does not know it yet.
 
 # %% tags=["export"]
 def poly(step: int, steps: int, power: float = 0.9,
          warmup: int = 0) -> float:
-    """Factor of the learning rate: up in a line, then down to 0."""
+    """Factor of the learning rate at a step: up in a line, then down.
+
+    Parameters
+    ----------
+    step : int
+        From 0.
+    steps : int
+        Of the whole run; there the factor reaches 0.
+    power : float
+        1 falls in a line.
+    warmup : int
+        Steps on which it rises to 1.
+
+    Examples
+    --------
+    >>> [round(poly(s, 6, power=1, warmup=2), 2) for s in range(7)]
+    [0.33, 0.67, 1.0, 0.75, 0.5, 0.25, 0.0]
+    """
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return max(0.0, 1 - (step - warmup) / max(1, steps - warmup))**power
 
+# %% [markdown]
+# ### Who takes it?
+#
+# {term}`SGD` with momentum, or {term}`AdamW` {cite}`loshchilov2019`,
+# which needs less tuning. *Weight decay* pulls weights towards zero, so
+# that they must earn their size. Biases and the scales of batch
+# normalisation are left out: they don't make a function steeper, so
+# there is nothing to hold back.
+
 # %% tags=["export"]
 def make_optimizer(model: nn.Module, name: str = "adamw",
                    lr: float = 3e-3, weight_decay: float = 1e-2):
-    """SGD or AdamW; biases and normalisation are not decayed."""
+    """AdamW, or SGD with momentum 0.9.
+
+    Parameters
+    ----------
+    model : nn.Module
+    name : {"adamw", "sgd"}
+    lr, weight_decay : float
+        Only parameters of two dimensions or more are decayed.
+
+    Returns
+    -------
+    torch.optim.Optimizer
+    """
     makers = {"adamw": torch.optim.AdamW, "sgd": lambda groups, lr:
               torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)}
-    if name not in makers:
-        raise ValueError(f"optimizer is {name!r};"
-                         f" needed: one of {list(makers)}")
+    _one_of("optimizer", name, makers)
     learnt = [p for p in model.parameters() if p.requires_grad]
     groups = [{"params": [p for p in learnt if p.ndim > 1],
                "weight_decay": weight_decay},
@@ -296,12 +1276,27 @@ def make_optimizer(model: nn.Module, name: str = "adamw",
                "weight_decay": 0.0}]
     return makers[name]([g for g in groups if g["params"]], lr=lr)
 
+
+def _one_of(argument, name, known):
+    if name not in known:
+        raise ValueError(f"{argument} is {name!r}; needed: one of"
+                         f" {', '.join(map(repr, known))}")
+
 # %% [markdown]
-# ## How many digits?
+# ### How many digits?
+#
+# `bfloat16` has the range of a float32 with eight bits of precision,
+# and hardware that multiplies it natively is several times as fast.
+# Sums, softmax and losses stay in 32 bits; PyTorch's autocast sees to
+# that. On hardware without it, emulation makes everything slower, so
+# we ask: a GPU from the Ampere generation on, or a CPU with AMX or
+# AVX-512-BF16. And only together with `channels_last`: on a CPU,
+# `bfloat16` in the other order has been seen four times *slower* than
+# float32.
 
 # %% tags=["export"]
 def best_precision(device: torch.device) -> str:
-    """"bf16" where the hardware multiplies it, else "fp32"."""
+    """"bf16" on hardware that multiplies bfloat16, else "fp32"."""
     if device.type == "cuda":
         pays = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
@@ -312,12 +1307,40 @@ def best_precision(device: torch.device) -> str:
 
 
 def _autocast(device, precision):
-    if (precision or best_precision(device)) == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
+    precision = precision or best_precision(device)
+    _one_of("precision", precision, ("fp32", "bf16"))
+    return (nullcontext() if precision == "fp32" else
+            torch.autocast(device.type, torch.bfloat16))
+
+# %%
+cpu = torch.device("cpu")
+timed = {}
+x, y = as_input(torch.randint(0, 256, (4, 96, 128, 3))), masks[:4]
+for precision in ("fp32", "bf16"):
+    for last in (False, True):
+        net = ConvNet(len(names))
+        if last:
+            net.to(memory_format=torch.channels_last)
+        went = []
+        for _ in range(4):
+            start = time.perf_counter()
+            with _autocast(cpu, precision):
+                loss = cross_entropy(net(x if last else x.contiguous()),
+                                     y)
+            loss.backward()
+            went.append(time.perf_counter() - start)
+        timed[precision, last] = 1e3 * min(went)
+print({f"{p}{', channels last' * last}": f"{ms:.0f} ms"
+       for (p, last), ms in timed.items()}, best_precision(cpu))
 
 # %% [markdown]
-# ## History
+# ### What happened?
+#
+# A {class}`History <seglib.training.History>` keeps a row for every
+# step. Reading a number off a GPU makes the program wait for it, so
+# there rows are collected and read twenty at a time. When one of them
+# is NaN, we still know exactly which; and as rows are always read
+# before weights are saved, **no checkpoint ever holds a NaN**.
 
 # %% tags=["export"]
 class NotFinite(FloatingPointError):
@@ -326,101 +1349,230 @@ class NotFinite(FloatingPointError):
 
 @dataclass
 class History:
-    """What happened, step by step."""
+    """What happened, step by step; draws itself in a notebook.
+
+    Attributes
+    ----------
+    rows : list of dict
+        "step" (from 0), "lr", "loss", "norm" (of the gradient, before
+        clipping); now and then "mean_iou" and "pixel_accuracy".
+    """
 
     rows: list[dict] = field(default_factory=list)
     waiting: list = field(default_factory=list, repr=False)
 
-    def add(self, step, lr, loss, norm):
-        self.waiting.append((step, lr, loss.detach(), norm))
+    def add(self, step: int, lr: float, loss, norm) -> None:
+        """One more step; its tensors may still be computed."""
+        self.waiting.append((step, lr, loss.detach(), norm.detach()))
         if loss.device.type == "cpu" or len(self.waiting) >= 20:
             self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
+        """Read what is waiting; raises NotFinite at a NaN."""
         waiting, self.waiting = self.waiting, []
-        for step, lr, loss, norm in _numbers(waiting):
-            self.rows.append({"step": step, "lr": lr, "loss": loss,
-                              "norm": norm})
+        for step, lr, loss, norm in _as_numbers(waiting):
             if not np.isfinite(loss):
                 raise NotFinite(f"loss is {loss} at step {step}")
+            self.rows.append({"step": step, "lr": lr, "loss": loss,
+                              "norm": norm})
 
     @property
-    def best(self):
+    def best(self) -> dict | None:
+        """The row of the highest mean IoU; None if none has one."""
         scored = [row for row in self.rows if "mean_iou" in row]
-        return max(scored, key=lambda r: r["mean_iou"], default=None)
+        return max(scored, key=lambda row: row["mean_iou"], default=None)
+
+    def plot(self) -> Picture:
+        """Loss, and mean IoU where it was measured, over the steps."""
+        return _plot(self.rows)
 
     def _repr_html_(self):
-        return plot(self).html
+        return self.plot().html if self.rows else None
 
 # %% tags=["export"]
-def _numbers(waiting):
+def _as_numbers(waiting):
     if not waiting:
         return []
-    steps, rates, *values = zip(*waiting)
-    values = [torch.stack(v).float().tolist() for v in values]
-    return zip(steps, rates, *values)
+    steps, rates, losses, norms = zip(*waiting)
+    return zip(steps, rates, torch.stack(losses).tolist(),
+               torch.stack(norms).tolist())
 
-# %% tags=["export"]
-def plot(history: History) -> Picture:
-    """Loss and scores over the steps."""
+
+def _plot(rows):
     import matplotlib.pyplot as plt
+    loss = [row["loss"] for row in rows]
+    scored = [(r["step"], r["mean_iou"]) for r in rows if "mean_iou" in r]
     with plt.rc_context(STYLE):
         fig, ax = plt.subplots()
-        step, loss = zip(*((r["step"], r["loss"]) for r in history.rows))
-        ax.plot(step, loss, alpha=0.6)
-        ax.set(xlabel="step", ylabel="loss", ylim=0)
-        return figure(fig, alt=f"Loss over {len(step)} steps, from"
-                      f" {loss[0]:.2f} to {loss[-1]:.2f}.")
-
-# %% [markdown]
-# ## Evaluate
+        ax.plot([row["step"] for row in rows], loss, lw=1, label="loss")
+        ax.set(xlabel="step", ylim=(0, 1.05 * max(loss)))
+        if scored:
+            ax.plot(*zip(*scored), "o-", label="mean IoU")
+        ax.legend()
+        return figure(fig, alt=_in_words(loss, scored))
 
 # %% tags=["export"]
-def _device_of(model):
-    one = next(model.parameters(), None)
-    return torch.device("cpu") if one is None else one.device
+def _in_words(loss, scored):
+    text = (f"Loss over {len(loss)} steps: {loss[0]:.2f} at first,"
+            f" {np.mean(loss[-20:]):.2f} in the end")
+    return text + (f"; mean IoU {scored[0][1]:.2f} when first measured,"
+                   f" {scored[-1][1]:.2f} in the end." if scored else ".")
 
 
+class LivePlot:
+    """Redraws a history below the cell; give it to `fit` as `on_step`.
+
+    Parameters
+    ----------
+    seconds : float
+        Least time between two drawings.
+    """
+
+    def __init__(self, seconds: float = 2):
+        self.seconds, self.last = seconds, 0.0
+
+    def __call__(self, history: History) -> None:
+        from IPython.display import publish_display_data
+        if history.rows and time.time() - self.last > self.seconds:
+            publish_display_data(
+                {"text/html": history.plot().html},
+                transient={"display_id": f"live-{id(self)}"},
+                update=self.last > 0)
+            self.last = time.time()
+
+# %% [markdown]
+# ### How good is it by now?
+#
+# Scores come from chapter 03's meter, on the device. Images of one size
+# go in batches; where sizes change, a new batch begins. Several
+# processes share the images out and add up their counts.
+
+# %% tags=["export"]
 @contextmanager
 def _judging(model, precision):
-    """The model as it is used: eval mode, no gradients."""
-    training = model.training
-    model.eval()
-    try:
-        with (torch.inference_mode(),
-              _autocast(_device_of(model), precision)):
-            yield
-    finally:
-        model.train(training)
+    """The model as it will be used; gives its device."""
+    one = next(model.parameters(), None)
+    device = torch.device("cpu") if one is None else one.device
+    with (_in_eval_mode(model), torch.inference_mode(),
+          _autocast(device, precision)):
+        yield device
 
 
-def as_input(images: torch.Tensor) -> torch.Tensor:
-    """uint8 images as floats in [0, 1]; the memory's order is kept."""
-    return images.float().div_(255)
+def _of_one_size(reader, indices, batch_size):
+    """Batches of neighbours that have one size."""
+    group = []
+    for index in indices:
+        pair = reader[index, index]
+        if group and (len(group) == batch_size
+                      or pair[1].shape != group[0][1].shape):
+            yield _stack(group)
+            group = []
+        group.append(pair)
+    if group:
+        yield _stack(group)
 
 # %% tags=["export"]
-def evaluate(model, data, *, batch_size=16, precision=None,
-             world=World()) -> dict:
-    """Scores of a model on a data set."""
-    device = _device_of(model)
+def evaluate(model: nn.Module, data, *, batch_size: int = 16,
+             precision: str | None = None, world: World = World()
+             ) -> dict:
+    """Scores of a model on a data set.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Where it is, it is used.
+    data : sequence of samples, or a Reader
+    batch_size : int
+    precision : {"fp32", "bf16"}, optional
+        By default `best_precision`.
+    world : World
+        Each process takes its part; all get the scores of the whole.
+
+    Returns
+    -------
+    dict
+        As from `SegmentationMeter.compute`: "mean_iou" and others.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, or a label is no class of the model.
+    """
     reader = data if isinstance(data, Reader) else Reader(data)
-    meter, order = None, range(len(reader.data))
-    with _judging(model, precision):
-        for index in world.part(order):
-            image, mask = (x.to(device)[None]
-                           for x in reader[index, index])
-            logits = model(as_input(image))
-            meter = meter or SegmentationMeter(logits.shape[1])
-            meter.update(logits.argmax(1).to(torch.uint8), mask)
-    return meter.compute()
+    classes = reader.classes = _classes_of(model, reader)
+    meter = SegmentationMeter(_names(reader.data, classes))
+    mine = world.part(range(len(reader.data)))
+    with _judging(model, precision) as device:
+        for images, masks in _of_one_size(reader, mine, batch_size):
+            logits = model(as_input(images.to(device)))
+            labels = logits.argmax(1).to(torch.uint8)
+            meter.update(labels, masks.to(device))
+    return _of_all(meter, world).compute()
+
+# %% tags=["export"]
+def _classes_of(model, reader):
+    """How many classes a model knows: a picture goes through."""
+    if not len(reader.data):
+        raise ValueError("data is empty; needed: at least one sample")
+    with _judging(model, "fp32") as device:
+        image, _ = reader[0, 0]
+        return model(as_input(image[None].to(device))).shape[1]
+
+
+def _names(data, classes):
+    names = getattr(data, "classes", ())
+    return names if len(names) == classes else classes
+
+
+def _of_all(meter, world):
+    """The meter, with what the other processes have counted."""
+    if world.size > 1:
+        images = [[np.stack([np.asarray(x.cpu()) for x in sizes])
+                   for sizes in meter._images], int(meter._bad),
+                  np.asarray(torch.as_tensor(meter.confusion).cpu())]
+        everyone = list(zip(*world.gather(images)))
+        meter._images = [x for part in everyone[0] for x in part]
+        meter._bad, meter.confusion = map(sum, everyone[1:])
+    return meter
 
 # %% [markdown]
-# ## fit
+# ### What decides the result?
+#
+# A training run has two kinds of settings. Some decide what comes out:
+# they are the **recipe**, they are written down with the run, and a run
+# is only resumed with the same. The others say where it runs and what
+# is kept, and may change from one morning to the next.
 
 # %% tags=["export"]
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what a training ends with."""
+    """All that decides what a training ends with.
+
+    Parameters
+    ----------
+    steps, epochs : number
+        How long: one of the two. An epoch is `len(train)` pictures.
+    batch_size : int
+        Of all processes together.
+    loss : str or callable
+        A name in `LOSSES`, or a function of logits and target.
+    optimizer, lr, weight_decay
+        As for `make_optimizer`.
+    power, warmup
+        As for `poly`.
+    clip : float
+        Longest gradient; 0 for any length.
+    class_weights : {"median", "enet"}, or sequence of float
+        For losses that take weights.
+    augment : callable, optional
+        Makes of images (N, C, H, W) in [0, 1] and masks (N, H, W) such
+        a pair again, on the device; draws its numbers from PyTorch.
+    crop : (height, width), optional
+        A window at random from each picture.
+    seed : int
+        Of order, windows, augmentation and dropout; what the weights
+        start from is decided before.
+    """
 
     steps: int | None = None
     epochs: float | None = None
@@ -438,16 +1590,6 @@ class Recipe:
     seed: int = 0
 
 # %% tags=["export"]
-def _config(recipe, model, train, steps):
-    """The recipe in words, for the run's folder."""
-    config = {name: getattr(value, "__name__", value) if callable(value)
-              else value for name, value in asdict(recipe).items()}
-    if isinstance(recipe.class_weights, torch.Tensor):
-        config["class_weights"] = recipe.class_weights.tolist()
-    return config | {"steps": steps, "images": len(train),
-                     "model": type(model).__name__}
-
-
 def _steps(recipe, n):
     if (recipe.steps is None) == (recipe.epochs is None):
         raise ValueError(f"steps is {recipe.steps}, epochs is"
@@ -456,34 +1598,55 @@ def _steps(recipe, n):
         return int(recipe.steps)
     return max(1, round(recipe.epochs * n / recipe.batch_size))
 
+
+def _config(run, images):
+    """The recipe in plain words and numbers, for the run's folder."""
+    def plain(value):
+        if callable(value):
+            return getattr(value, "__qualname__", type(value).__name__)
+        return value.tolist() if hasattr(value, "tolist") else value
+    recipe = {key: plain(x) for key, x in vars(run.recipe).items()}
+    return recipe | {"steps": run.steps, "images": images,
+                     "model": type(run.model).__name__}
+
 # %% tags=["export"]
-def _loss(recipe, data, classes, device):
+def _loss_of(recipe, reader, device):
     """The loss as a function of logits and target."""
-    loss = LOSSES.get(recipe.loss, recipe.loss)
+    loss, weights = recipe.loss, recipe.class_weights
     if not callable(loss):
-        raise ValueError(f"loss is {loss!r}; needed: one of"
-                         f" {list(LOSSES)}, or a function")
-    weights = recipe.class_weights
+        _one_of("loss", loss, LOSSES)
+        loss = LOSSES[loss]
     if weights is None:
         return loss
+    if "weights" not in inspect.signature(loss).parameters:
+        raise ValueError(f"class_weights is {weights!r}, but the loss"
+                         " takes none; needed: None")
     if isinstance(weights, str):
-        weights = class_weights(data, classes, weights)
-    weights = torch.as_tensor(weights, dtype=torch.float32)
-    return lambda logits, target: loss(logits, target,
-                                       weights.to(device))
+        pairs = reader.kept or map(reader.read, range(len(reader.data)))
+        weights = class_weights((mask.cpu() for _, mask in pairs),
+                                reader.classes, weights)
+    weights = torch.as_tensor(weights).float().to(device)
+    return lambda logits, target: loss(logits, target, weights)
+
+# %% [markdown]
+# ### One step
+#
+# This is the heart, and it is still the loop of ten lines. What is new:
+# the dice of each step (augmentation, dropout) are thrown anew from
+# seed and step, so that a resumed run throws the same; and the gradient
+# is *clipped* to a length, so that one bad batch cannot throw the
+# weights across the room.
 
 # %% tags=["export"]
-def _probe(model, reader, device):
-    """Number of classes: one picture goes through."""
-    image, _ = reader[0, 0]
-    with _judging(model, "fp32"):
-        logits = model(as_input(image[None].to(device)))
-    return logits.shape[1]
-
-
 @dataclass
 class Run:
-    """What the loop holds in its hands."""
+    """What the loop holds in its hands.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Bare, as it is saved; `forward` may wrap or compile it.
+    """
 
     model: nn.Module
     forward: Callable
@@ -493,71 +1656,124 @@ class Run:
     steps: int
     device: torch.device
     precision: str
+    channels_last: bool
     world: World
     history: History = field(default_factory=History)
 
 # %% tags=["export"]
-def train_step(run: Run, step: int, images, masks):
-    """One step down the loss; returns rate, loss, gradient's length."""
+def train_step(run: Run, step: int, images, masks) -> None:
+    """One step downhill, noted in the run's history.
+
+    Parameters
+    ----------
+    run : Run
+    step : int
+    images, masks : (N, H, W, C) and (N, H, W) uint8 tensors
+    """
     recipe, world = run.recipe, run.world
-    torch.manual_seed((recipe.seed << 32) + step * world.size
-                      + world.rank)
-    images = as_input(images)
+    throw = (recipe.seed * run.steps + step) * world.size + world.rank
+    torch.manual_seed(throw)
+    images = as_input(images, run.channels_last)
     if recipe.augment:
         images, masks = recipe.augment(images, masks)
-    rate = recipe.lr * poly(step, run.steps, recipe.power, recipe.warmup)
+    lr = recipe.lr * poly(step, run.steps, recipe.power, recipe.warmup)
     for group in run.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = lr
     with _autocast(run.device, run.precision):
         loss = run.loss(run.forward(images), masks)
-    return rate, *_descend(run, loss, masks)
+    run.history.add(step, lr, *_descend(run, loss, masks))
+
+# %% [markdown]
+# Of several processes, each has its part of the batch, and the
+# gradients are averaged. But the mean of the parts' means is not the
+# mean of the whole when one part has more VOID than the other. So each
+# loss is first weighed with its share of *all* known pixels; then the
+# curve of two processes is the curve of one.
 
 # %% tags=["export"]
 def _descend(run, loss, masks):
-    """Gradient and step; of many processes, as if they were one."""
-    share = _share(run.world, masks)
+    """Gradient, clip, step; the loss of all, and the gradient's size."""
+    loss = loss * _share(run.world, masks)
     run.optimizer.zero_grad(set_to_none=True)
-    (loss * share * run.world.size).backward()
+    (loss * run.world.size).backward()
     norm = nn.utils.clip_grad_norm_(run.model.parameters(),
                                     run.recipe.clip or float("inf"))
     run.optimizer.step()
-    return run.world.sum(loss * share), norm
+    return run.world.sum(loss), norm
 
 
 def _share(world, masks):
-    """This process's part of all the pixels that are known."""
+    """This process's share of the pixels that are known."""
     if world.size == 1:
-        return 1
+        return 1.0
     known = (masks != VOID).sum().float()
     return known / world.sum(known).clamp(min=1)
 
-# %% tags=["export"]
-def _prepare(model, train, recipe, world, device, precision,
-             channels_last, compile):
-    """Everything in its place."""
-    device = world.device(device)
-    if channels_last or channels_last is None:
-        model.to(device, memory_format=torch.channels_last)
-    reader = Reader(train, crop=recipe.crop, seed=recipe.seed)
-    reader.classes = _probe(model.to(device), reader, device)
-    keep(reader, device)
-    steps = _steps(recipe, len(train))
-    optimizer = make_optimizer(model, recipe.optimizer, recipe.lr,
-                               recipe.weight_decay)
-    loss = _loss(recipe, train, reader.classes, device)
-    forward = world.wrap(torch.compile(model) if compile else model)
-    return reader, Run(model, forward, optimizer, loss, recipe, steps,
-                       device, precision or best_precision(device), world)
+# %% [markdown]
+# ### When it goes wrong
+#
+# Two things end a run before its time, and both deserve more than a
+# stack of forty frames. A NaN: which step, what is saved, what to try.
+# And memory: the batch is what it goes into.
 
 # %% tags=["export"]
-def _check_in(run, folder, step, val):
-    """Score, and keep: whole, or not at all."""
+@contextmanager
+def _explained(run, folder):
+    """NaN and full memory, with what may be done about them."""
+    try:
+        yield
+    except NotFinite as error:
+        kept = (f"last good checkpoint: {folder.last}" if folder
+                and folder.last.exists() else "nothing was saved")
+        raise NotFinite(
+            f"{error}; {kept}; try a smaller lr (now {run.recipe.lr}),"
+            " more warmup, or precision='fp32'") from None
+    except RuntimeError as error:
+        said = str(error)
+        if "out of memory" in said or "can't allocate memory" in said:
+            raise MemoryError(
+                f"{run.device} has no memory for batch_size="
+                f"{run.recipe.batch_size}; try half of it, a smaller"
+                " crop, or precision='bf16'") from error
+        raise
+
+# %% [markdown]
+# ### Put together
+#
+# First everything in its place: the model on the device, a picture sent
+# through to count its classes, the data read, optimiser and loss made.
+
+# %% tags=["export"]
+def _prepare(model, train, val, recipe, world, device, precision,
+             channels_last, compile):
+    device = world.device(device)
+    last = device.type != "mps" if channels_last is None else channels_last
+    model.to(device, memory_format=torch.channels_last if last
+             else torch.contiguous_format)
+    reader = Reader(train, crop=recipe.crop, seed=recipe.seed)
+    reader.classes = _classes_of(model, reader)
+    readers = [reader] + ([] if val is None else [Reader(val)])
+    for one in readers:
+        one.classes = reader.classes
+        keep(one, device)
+    optimizer = make_optimizer(model, recipe.optimizer, recipe.lr,
+                               recipe.weight_decay)
+    forward = world.wrap(torch.compile(model) if compile else model)
+    return readers, Run(
+        model, forward, optimizer, _loss_of(recipe, reader, device),
+        recipe, _steps(recipe, len(train)), device,
+        precision or best_precision(device), last, world)
+
+# %% tags=["export"]
+def _check_in(run, folder, step, readers):
+    """Score, and save: whole, or not at all."""
     run.history.flush()
-    row, best = run.history.rows[-1], run.history.best
-    if val is not None:
-        scores = evaluate(run.model, val, precision=run.precision)
-        row |= {key: scores[key] for key in
-                ("mean_iou", "pixel_accuracy")}
+    row = run.history.rows[-1]
+    for val in readers[1:]:
+        scores = evaluate(run.model, val, precision=run.precision,
+                          world=run.world)
+        row |= {key: scores[key]
+                for key in ("mean_iou", "pixel_accuracy")}
     if folder:
         state = capture(run.world, model=run.model, step=step + 1,
                         optimizer=run.optimizer,
@@ -565,45 +1781,214 @@ def _check_in(run, folder, step, val):
         if run.world.main:
             folder.save(state, best=run.history.best is row)
 
-# %% tags=["export", "kernel"]
+# %% tags=["export"]
+def _go_on(run, folder, resume, images):
+    """The step to begin with: 0, or where the folder's run stands."""
+    if not folder:
+        return 0
+    state = folder.begin(_config(run, images), resume, run.world)
+    if state is None:
+        return 0
+    rest = restore(state, run.world, model=run.model,
+                   optimizer=run.optimizer)
+    run.history.rows = rest["history"]
+    return rest["step"]
+
+
+def _bar(start, run, progress):
+    hidden = os.environ.get("TQDM_DISABLE") or not run.world.main
+    off = None if progress is None else not progress
+    return tqdm(initial=start, total=run.steps, unit="step",
+                disable=True if hidden else off)
+
+# %% [markdown]
+# And then the loop: ask for batches, take steps, and now and then look
+# up.
+
+# %% tags=["export"]
 def fit(model: nn.Module, train, val=None, *, device=None,
         precision=None, channels_last=None, compile=False, workers=0,
         folder=None, resume=False, every=None, progress=None,
         on_step=None, world=None, **recipe) -> History:
-    """Train a model: the loop, told whole."""
+    """Train a model on samples.
+
+    Parameters
+    ----------
+    model : nn.Module
+        (N, C, H, W) floats from 0 to 1 in, (N, K, H, W) logits out.
+        It is moved to the device, and ends with its last weights.
+    train, val : sequences of samples
+        Images of one size, unless `crop` cuts them to one.
+    device : str or torch.device, optional
+        By default `environment.device`.
+    precision : {"fp32", "bf16"}, optional
+        By default `best_precision`.
+    channels_last : bool, optional
+        By default True but on MPS.
+    compile : bool
+        `torch.compile`: half a minute at first, and faster then on GPUs.
+    workers : int
+        Processes that read data sets too large to be kept.
+    folder : path, optional
+        Keeps settings, history, last and best weights: a `RunFolder`.
+    resume : bool
+        Whether to go on with the run that is in `folder`.
+    every : int, optional
+        Steps from one scoring and saving to the next; by default a
+        tenth of all.
+    progress : bool, optional
+        A bar; by default on terminals. Never with TQDM_DISABLE set.
+    on_step : callable, optional
+        Is given the history after each step, such as a `LivePlot`.
+    world : World, optional
+        By default, `torchrun`'s processes join, and leave in the end.
+    **recipe
+        `steps` or `epochs`, and all else that a `Recipe` holds.
+
+    Returns
+    -------
+    History
+        Shorter than asked for, if Ctrl-C or SIGTERM ended it.
+
+    Raises
+    ------
+    NotFinite
+        If the loss is NaN or infinite; what is saved is good.
+    ValueError, TypeError
+        If a setting or a label is wrong; before anything is trained.
+    MemoryError
+        If a batch does not fit, with what to try.
+    """
     recipe, alone = Recipe(**recipe), world is None
     world = join() if alone else world
-    reader, run = _prepare(model, train, recipe, world, device,
-                           precision, channels_last, compile)
-    folder, start = folder and RunFolder(folder), 0
-    if folder and (state := folder.begin(_config(
-            recipe, model, train, run.steps), resume, world)):
-        left = restore(state, world, model=model,
-                       optimizer=run.optimizer)
-        start, run.history.rows = left["step"], left["history"]
-    every = every or max(1, run.steps // 10)
-    order = draws(len(train), recipe.batch_size, recipe.seed, start,
-                  run.steps, world)
-    model.train()
-    with world if alone else nullcontext(), StopRequest() as stop:
-        for step, pair in enumerate(batches(reader, order, run.device,
-                                            workers), start):
-            run.history.add(step, *train_step(run, step, *pair))
-            last = step + 1 == run.steps or world.any(stop)
-            if last or (step + 1) % every == 0:
-                _check_in(run, folder, step, val)
-            if on_step:
-                on_step(run.history)
-            if last:
-                break
+    with world if alone else nullcontext(), _own_dice():
+        readers, run = _prepare(model, train, val, recipe, world, device,
+                                precision, channels_last, compile)
+        folder = folder and RunFolder(folder)
+        start = _go_on(run, folder, resume, len(train))
+        with _explained(run, folder), _bar(start, run, progress) as bar:
+            _loop(run, readers, start, folder, every, workers,
+                  [on_step] * bool(on_step)
+                  + [lambda history: bar.update()])
     return run.history
 
-# %% [markdown]
-# ## predict
+# %% tags=["export"]
+def _loop(run, readers, start, folder, every, workers, callbacks):
+    """Steps, scores, and an ear for Ctrl-C."""
+    every = every or max(1, run.steps // 10)
+    order = draws(len(readers[0].data), run.recipe.batch_size,
+                  run.recipe.seed, start, run.steps, run.world)
+    run.forward.train()
+    with StopRequest() as stop:
+        for step, pair in enumerate(batches(
+                readers[0], order, run.device, workers), start):
+            train_step(run, step, *pair)
+            last = step + 1 == run.steps or run.world.any(stop)
+            if last or (step + 1) % every == 0:
+                _check_in(run, folder, step, readers)
+            for callback in callbacks:
+                callback(run.history)
+            if last:
+                break
 
 # %% tags=["export"]
-def predict(model, image, *, precision=None):
-    """Mask of one image."""
-    with _judging(model, precision):
-        x = as_input(as_tensor(image)[None].to(_device_of(model)))
-        return model(x)[0].argmax(0).to(torch.uint8).cpu().numpy()
+@contextmanager
+def _own_dice():
+    """The caller's random numbers stand afterwards where they stood."""
+    before = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
+
+# %% [markdown]
+# Is it the same loop? With everything extra turned off it must take the
+# very steps of ten lines, to the last bit; and with everything on, a
+# run that dies in the middle must end where the undisturbed one does.
+
+# %%
+def fresh(width=8):
+    torch.manual_seed(1)
+    return ConvNet(len(names), width=width, depth=2)
+
+plain, ours = fresh(), fresh()
+optimizer = make_optimizer(plain, lr=0.01)
+for draw in draws(len(train), 4, 0, 0, 3):
+    picked = [index for _, index in draw]
+    loss = cross_entropy(plain(as_input(torch.stack([
+        torch.tensor(train[i].image) for i in picked]))), masks[picked])
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+fit(ours, train, steps=3, batch_size=4, lr=0.01, clip=0, power=0,
+    warmup=0, precision="fp32", channels_last=False, device="cpu")
+assert all(torch.equal(a, b) for a, b in zip(plain.parameters(),
+                                             ours.parameters()))
+
+# %%
+import tempfile
+
+class PowerCut(Exception):
+    pass
+
+def cut_at_three(history):
+    if len(history.rows) == 3:
+        raise PowerCut
+
+whole, broken = fresh(), fresh()
+settings = dict(steps=5, batch_size=4, every=2, crop=(64, 64))
+with tempfile.TemporaryDirectory() as folder:
+    fit(whole, train, **settings)
+    try:
+        fit(broken, train, folder=folder, on_step=cut_at_three,
+            **settings)
+    except PowerCut:
+        fit(broken, train, folder=folder, resume=True, **settings)
+assert all(torch.equal(a, b) for a, b in zip(
+    whole.state_dict().values(), broken.state_dict().values()))
+
+# %% [markdown]
+# Step 3 was taken and lost, step 2 was saved; the second run took 3, 4
+# and 5 from there. And the loss that becomes NaN:
+
+# %%
+def poisoned(logits, target):
+    return cross_entropy(logits, target) / (target[0, 40, 40] != 0)
+
+try:
+    fit(fresh(), train, steps=50, batch_size=1, loss=poisoned)
+except FloatingPointError as error:
+    print(error)
+
+# %% [markdown]
+# ## What can each of them see?
+#
+# Four rungs of a ladder that goes on to the end of the book. Colour
+# alone, in a line and with two hidden layers; regions with sixteen
+# hand-made features; a stack of 3 × 3.
+
+# %%
+rungs, took = {}, {}
+for name, net, settings in (
+        ("colour, linear", PixelClassifier(13), {"lr": 0.05}),
+        ("colour, 1 × 1", PixelClassifier(13, width=32), {"lr": 0.01}),
+        ("3 × 3", ConvNet(13), {})):
+    start = time.perf_counter()
+    history = fit(net, train, steps=60 if "colour" in name else 120,
+                  batch_size=8, class_weights="median", **settings)
+    took[name] = time.perf_counter() - start
+    rungs[name] = evaluate(net, val) | {"net": net}
+history
+
+# %%
+def score(predict_one, data):
+    meter = SegmentationMeter(names)
+    for sample in data:
+        meter.update(predict_one(sample.image), sample.mask)
+    return meter.compute()
+
+rungs["regions"] = score(regions_model.predict, val)
+for name in ("colour, linear", "colour, 1 × 1", "regions", "3 × 3"):
+    scores = rungs[name]
+    print(f"{name:15} mean IoU {scores['mean_iou']:.2f}"
+          f"  pixel accuracy {scores['pixel_accuracy']:.2f}")
