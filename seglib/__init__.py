@@ -23,6 +23,7 @@ REGISTRY = {
         "pennfudan": "seglib.datasets:PennFudan",
         "pets": "seglib.datasets:Pets",
         "samplepictures": "seglib.datasets:SamplePictures",
+        "scenes": "seglib.scenes:StreetScenes",
     },
     "model": {
         "convnet": "seglib.training:ConvNet",

@@ -44,6 +44,7 @@ __all__ = [
     "Membership",
     "World",
     "join",
+    "differences",
     "RunFolder",
     "StopRequest",
 ]
@@ -464,7 +465,18 @@ def join(timeout: float = 600) -> World:
 # What lies in a run's folder?
 # ----------------------------
 
-def _differ(known, asked):
+def differences(known: dict, asked: dict) -> str:
+    """Where two settings differ, in words; empty if they do not.
+
+    Examples
+    --------
+    >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0})
+    'lr 0.1, now 0.2'
+
+    Chapter
+    -------
+    A4 Long runs, "What lies in a run's folder?".
+    """
     return "; ".join(f"{key} {known.get(key)!r}, now {asked.get(key)!r}"
                      for key in known | asked
                      if known.get(key) != asked.get(key))
@@ -481,7 +493,7 @@ def _claim(folder, config, resume):
         return FileExistsError(f"folder {str(folder.path)!r} holds a"
                                " run; needed: another one, or resume")
     known = json.loads(folder.config.read_text(encoding="utf-8"))
-    fault = _differ(known, asked)
+    fault = differences(known, asked)
     return ValueError(f"folder {str(folder.path)!r} holds another run:"
                       f" {fault}") if fault else None
 

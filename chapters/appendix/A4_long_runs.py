@@ -33,8 +33,8 @@
 #
 # **Exports** `random_state`, `set_random_state`, `capture`, `restore`,
 # `write_whole`, `save_checkpoint`, `load_checkpoint`, `Exchange`,
-# `WorkerLost`, `Membership`, `World`, `join`, `RunFolder`,
-# `StopRequest`.
+# `WorkerLost`, `Membership`, `World`, `join`, `differences`,
+# `RunFolder`, `StopRequest`.
 
 # %% tags=["export"]
 from __future__ import annotations
@@ -896,7 +896,14 @@ import io
 import json
 
 # %% tags=["export"]
-def _differ(known, asked):
+def differences(known: dict, asked: dict) -> str:
+    """Where two settings differ, in words; empty if they do not.
+
+    Examples
+    --------
+    >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0})
+    'lr 0.1, now 0.2'
+    """
     return "; ".join(f"{key} {known.get(key)!r}, now {asked.get(key)!r}"
                      for key in known | asked
                      if known.get(key) != asked.get(key))
@@ -913,7 +920,7 @@ def _claim(folder, config, resume):
         return FileExistsError(f"folder {str(folder.path)!r} holds a"
                                " run; needed: another one, or resume")
     known = json.loads(folder.config.read_text(encoding="utf-8"))
-    fault = _differ(known, asked)
+    fault = differences(known, asked)
     return ValueError(f"folder {str(folder.path)!r} holds another run:"
                       f" {fault}") if fault else None
 
