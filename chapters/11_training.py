@@ -54,10 +54,10 @@ from tqdm import tqdm
 
 # %% tags=["export"]
 from seglib.clustering import slic, texture_features
-from seglib.display import STYLE, VOID, Picture, as_float, figure
+from seglib.display import VOID, as_float
 from seglib.feeding import Reader, as_input, batches, draws, keep, stack
 from seglib.metrics import SegmentationMeter
-from seglib.networks import diagram, in_eval_mode, seen_by
+from seglib.networks import curve, diagram, in_eval_mode, seen_by
 from seglib.runs import RunFolder, StopRequest, World, capture, join
 from seglib.runs import load_checkpoint, restore
 
@@ -436,7 +436,8 @@ def _by_class(logits, target):
     known = (target != VOID)[:, None]
     p = logits.float().softmax(1) * known
     y = F.one_hot(target.long() % VOID, p.shape[1]).movedim(-1, 1)
-    return [x.movedim(1, 0).flatten(1) for x in (p, (y * known).float())]
+    y = (y * known).float()
+    return p.movedim(1, 0).flatten(1), y.movedim(1, 0).flatten(1)
 
 
 def _mean_over_present(loss, y):
@@ -647,8 +648,7 @@ class RegionClassifier:
         Of the hidden layers; 0 for logistic regression.
     """
 
-    def __init__(self, num_classes: int, segments: int = 200,
-                 width: int = 64):
+    def __init__(self, num_classes, segments=200, width=64):
         self.segments = segments
         self.net = PixelClassifier(num_classes, 16, width=width)
 
@@ -656,8 +656,8 @@ class RegionClassifier:
         """Learn from samples; returns itself."""
         table, truth = _all_regions(data, self.segments)
         self.stats = table.mean(0), table.std(0) + 1e-6
-        _descend_often(self.net, _in_a_row(table, *self.stats), truth,
-                       steps, lr)
+        x = _in_a_row(table, *self.stats)
+        _descend_often(self.net, x, truth, steps, lr)
         return self
 
     def predict(self, image: np.ndarray) -> np.ndarray:
@@ -665,8 +665,7 @@ class RegionClassifier:
         table, regions = region_features(image, self.segments)
         with torch.inference_mode():
             scores = self.net(_in_a_row(table, *self.stats))
-        best = scores[0, :, 0].argmax(0).to(torch.uint8)
-        return best.numpy()[regions]
+        return scores[0, :, 0].argmax(0).byte().numpy()[regions]
 
 # %%
 torch.manual_seed(0)
@@ -951,7 +950,9 @@ print("here we take", best_precision(x.device))
 # A `History` keeps a row for every step. Reading a number off a GPU makes the program wait for it, so
 # there rows are collected and read twenty at a time. When one of them
 # is NaN, we still know exactly which; and as rows are always read
-# before weights are saved, **no checkpoint ever holds a NaN**.
+# before weights are saved, **no checkpoint ever holds a NaN**. (In a
+# notebook it draws its curve; `LivePlot` of appendix A9 does so while
+# the training runs.)
 
 # %% tags=["export"]
 class NotFinite(FloatingPointError):
@@ -992,55 +993,10 @@ class History:
     def best(self) -> dict | None:
         """The row of the highest mean IoU; None if none has one."""
         scored = [row for row in self.rows if "mean_iou" in row]
-        return max(scored, key=lambda row: row["mean_iou"], default=None)
+        return max(scored, key=lambda r: r["mean_iou"], default=None)
 
     def _repr_html_(self):
-        return curve(self).html if self.rows else None
-
-# %% tags=["export"]
-def curve(history: History) -> Picture:
-    """Loss, and mean IoU where it was measured, over the steps."""
-    import matplotlib.pyplot as plt
-    steps, loss = zip(*((r["step"], r["loss"]) for r in history.rows))
-    scored = [(r["step"], r["mean_iou"]) for r in history.rows
-              if "mean_iou" in r]
-    with plt.rc_context(STYLE):
-        fig, ax = plt.subplots()
-        ax.plot(steps, loss, lw=1, label="loss")
-        if scored:
-            ax.plot(*zip(*scored), "o-", label="mean IoU")
-        ax.set(xlabel="step", ylim=(0, 1.05 * max(loss)))
-        ax.legend()
-        return figure(fig, alt=_in_words(loss, scored))
-
-# %% tags=["export"]
-def _in_words(loss, scored):
-    text = (f"Loss over {len(loss)} steps: {loss[0]:.2f} at first,"
-            f" {np.mean(loss[-20:]):.2f} in the end")
-    return text + (f"; mean IoU {scored[0][1]:.2f} when first measured,"
-                   f" {scored[-1][1]:.2f} in the end." if scored else ".")
-
-
-class LivePlot:
-    """Redraws a history in a notebook; `fit` takes it as `on_step`.
-
-    Parameters
-    ----------
-    seconds : float
-        Least time between two drawings.
-    """
-
-    def __init__(self, seconds: float = 2):
-        self.seconds, self.last = seconds, 0.0
-
-    def __call__(self, history: History) -> None:
-        from IPython.display import publish_display_data
-        if history.rows and time.time() - self.last > self.seconds:
-            publish_display_data(
-                {"text/html": curve(history).html},
-                transient={"display_id": f"live-{id(self)}"},
-                update=self.last > 0)
-            self.last = time.time()
+        return curve(self.rows).html if self.rows else None
 
 # %% [markdown]
 # ### How good is it by now?
@@ -1138,7 +1094,7 @@ def _of_all(meter, world):
 def _to_numpy(counts):
     if isinstance(counts, (list, tuple)):
         return [_to_numpy(one) for one in counts]
-    return np.asarray(counts.cpu() if torch.is_tensor(counts) else counts)
+    return counts.cpu().numpy() if torch.is_tensor(counts) else counts
 
 # %% [markdown]
 # ### What decides the result?
@@ -1302,7 +1258,7 @@ def _note(history, step, lr, loss, norm):
 
 # %% tags=["export"]
 def _descend(run, loss, masks):
-    """Gradient, clip, step; the loss of all, and the gradient's size."""
+    """Gradient, clip, step; loss of all, and the gradient's size."""
     loss = loss * _share(run.world, masks)
     run.optimizer.zero_grad(set_to_none=True)
     (loss * run.world.size).backward()
@@ -1375,7 +1331,7 @@ def _readers(model, train, val, recipe, device):
         keep(reader, device)
     return readers
 
-
+# %% tags=["export"]
 def _place(model, device, channels_last):
     """The model on its device; whether the channels come last."""
     if channels_last is None:
@@ -1386,7 +1342,7 @@ def _place(model, device, channels_last):
     return channels_last
 
 # %% tags=["export"]
-def _prepare(model, train, val, recipe, world, *, device, precision,
+def _prepare(model, train, val, recipe, world, device, precision,
              channels_last, compile):
     device = world.device(device)
     last = _place(model, device, channels_last)
@@ -1467,7 +1423,7 @@ def fit(model: nn.Module, train, val=None, *, device=None,
     channels_last : bool, optional
         By default True but on MPS.
     compile : bool
-        `torch.compile`: half a minute at first, and faster then on GPUs.
+        `torch.compile`: slow at first, and may pay on long runs.
     workers : int
         Processes that read data sets too large to be kept.
     folder : path, optional
@@ -1500,13 +1456,11 @@ def fit(model: nn.Module, train, val=None, *, device=None,
     MemoryError
         If a batch does not fit, with what to try.
     """
-    recipe, alone = Recipe(**recipe), world is None
-    world = join() if alone else world
-    with world if alone else nullcontext(), _own_dice():
+    recipe = Recipe(**recipe)
+    with _joined(world) as world:
         readers, run = _prepare(
-            model, train, val, recipe, world, device=device,
-            precision=precision, channels_last=channels_last,
-            compile=compile)
+            model, train, val, recipe, world, device, precision,
+            channels_last, compile)
         folder = folder and RunFolder(folder)
         start = _go_on(run, folder, resume, len(train))
         with _explained(run, folder), _bar(run, start, progress) as bar:
@@ -1518,12 +1472,10 @@ def fit(model: nn.Module, train, val=None, *, device=None,
 def _loop(run, readers, start, folder, every, workers, callbacks):
     """Steps, scores, and an ear for Ctrl-C."""
     every = every or max(1, run.steps // 10)
-    order = draws(len(readers[0].data), run.recipe.batch_size,
-                  run.recipe.seed, start, run.steps, run.world)
-    steps = batches(readers[0], order, run.device, workers)
+    pairs = _pairs(run, readers[0], start, workers)
     run.forward.train()
     with StopRequest() as stop:
-        for step, pair in enumerate(steps, start):
+        for step, pair in enumerate(pairs, start):
             train_step(run, step, *pair)
             last = step + 1 == run.steps or run.world.any(stop)
             if last or (step + 1) % every == 0:
@@ -1534,101 +1486,540 @@ def _loop(run, readers, start, folder, every, workers, callbacks):
                 break
 
 # %% tags=["export"]
+def _pairs(run, reader, start, workers):
+    """The batches of the steps that are left."""
+    order = draws(len(reader.data), run.recipe.batch_size,
+                  run.recipe.seed, start, run.steps, run.world)
+    return batches(reader, order, run.device, workers)
+
+
 @contextmanager
-def _own_dice():
-    """The caller's random numbers stand afterwards where they stood."""
+def _joined(world):
+    """All processes together; random numbers are put back after."""
     before = torch.get_rng_state()
     try:
-        yield
+        with join() if world is None else nullcontext(world) as world:
+            yield world
     finally:
         torch.set_rng_state(before)
 
 # %% [markdown]
 # Is it the same loop? With everything extra turned off it must take the
-# very steps of ten lines, to the last bit; and with everything on, a
-# run that dies in the middle must end where the undisturbed one does.
+# very steps of ten lines, to the last bit:
 
 # %%
-def fresh(width=8):
+def fresh():
     torch.manual_seed(1)
-    return ConvNet(len(names), width=width, depth=2)
+    return ConvNet(len(names), width=8, depth=2)
 
 plain, ours = fresh(), fresh()
 optimizer = make_optimizer(plain, lr=0.01)
 for draw in draws(len(train), 4, 0, 0, 3):
     picked = [index for _, index in draw]
-    loss = cross_entropy(plain(as_input(torch.stack([
-        torch.tensor(train[i].image) for i in picked]))), masks[picked])
+    loss = cross_entropy(plain(images[picked]), masks[picked])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+
+# %%
 fit(ours, train, steps=3, batch_size=4, lr=0.01, clip=0, power=0,
     warmup=0, precision="fp32", channels_last=False, device="cpu")
 assert all(torch.equal(a, b) for a, b in zip(plain.parameters(),
                                              ours.parameters()))
 
-# %%
-class PowerCut(Exception):
-    pass
+# %% [markdown]
+# And with everything on, a run that dies in the middle must end where
+# the undisturbed one does. Below, step 3 is taken and lost, for step 2
+# was the last one saved; the second run goes on from there.
 
-def cut_at_three(history):
+# %%
+def power_cut(history):
     if len(history.rows) == 3:
-        raise PowerCut
+        raise KeyboardInterrupt
 
 whole, broken = fresh(), fresh()
 settings = dict(steps=5, batch_size=4, every=2, crop=(64, 64))
+fit(whole, train, **settings)
 with tempfile.TemporaryDirectory() as folder:
-    fit(whole, train, **settings)
     try:
-        fit(broken, train, folder=folder, on_step=cut_at_three,
-            **settings)
-    except PowerCut:
+        fit(broken, train, folder=folder, on_step=power_cut, **settings)
+    except KeyboardInterrupt:
         fit(broken, train, folder=folder, resume=True, **settings)
 assert all(torch.equal(a, b) for a, b in zip(
     whole.state_dict().values(), broken.state_dict().values()))
 
 # %% [markdown]
-# Step 3 was taken and lost, step 2 was saved; the second run took 3, 4
-# and 5 from there. And the loss that becomes NaN:
+# Last, a loss that becomes NaN as soon as a certain pixel is sky:
 
 # %%
 def poisoned(logits, target):
-    return cross_entropy(logits, target) / (target[0, 40, 40] != 0)
+    return cross_entropy(logits, target) / (target[0, 20, 64] != 0)
 
 try:
     fit(fresh(), train, steps=50, batch_size=1, loss=poisoned)
-except FloatingPointError as error:
+except NotFinite as error:
     print(error)
+
+# %% [markdown]
+# ## How large may a picture be?
+#
+# A picture from a microscope has a hundred thousand pixels on a side.
+# No activation of that size fits anywhere. So we look through a
+# **window**, keep of each look only the part that saw enough of its
+# surroundings, and slide on. If the margin that is dropped is no
+# smaller than the radius of the receptive field, nobody can tell the
+# result from one single look.
+
+# %% tags=["export"]
+def spans(length: int, window: int, margin: int):
+    """Windows along one side, and what is kept of each.
+
+    Parameters
+    ----------
+    length, window, margin : int
+        In pixels. `margin` pixels are dropped at either end of a
+        window, but not at the ends of the picture.
+
+    Returns
+    -------
+    list of (start, stop, first, last)
+        Read start..stop, keep first..last. All starts are multiples of
+        `window - 2 * margin`.
+
+    Examples
+    --------
+    >>> spans(100, 64, 16)
+    [(0, 64, 0, 48), (32, 96, 48, 80), (64, 100, 80, 100)]
+    """
+    if not 0 <= 2 * margin < window:
+        raise ValueError(f"margin is {margin}, window {window}; needed:"
+                         " 0 or more, and less than half the window")
+    found, start, kept = [], 0, 0
+    while kept < length:
+        stop = min(start + window, length)
+        last = length if stop == length else stop - margin
+        found.append((start, stop, kept, last))
+        start, kept = start + window - 2 * margin, last
+    return found
+
+# %% tags=["export"]
+def _look(model, image, device):
+    """Logits (K, h, w) of a piece; padded if it is below 32 pixels."""
+    h, w = image.shape[:2]
+    x = torch.from_numpy(np.atleast_3d(image)).to(device)
+    x = x.permute(2, 0, 1)[None]
+    x = F.pad(x, (0, max(0, 32 - w), 0, max(0, 32 - h)), "replicate")
+    return model(x)[0, :, :h, :w].float()
+
+
+def _pieces(model, image, window, margin, device):
+    """Logits, piece by piece, and where they belong."""
+    rows, columns = (spans(n, window, margin) for n in image.shape[:2])
+    for top, bottom, y0, y1 in rows:
+        for left, right, x0, x1 in columns:
+            part = as_float(image[top:bottom, left:right])
+            logits = _look(model, part, device)
+            yield (np.s_[..., y0:y1, x0:x1],
+                   logits[:, y0 - top:y1 - top, x0 - left:x1 - left])
+
+# %% tags=["export"]
+def predict(model: nn.Module, image: np.ndarray, *, window: int = 1024,
+            margin: int = 128, probability: bool = False,
+            precision: str | None = None) -> np.ndarray:
+    """Mask of one image of any size.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Where it is, it is used.
+    image : (H, W) or (H, W, 3) array
+        uint8, or float in [0, 1].
+    window, margin : int
+        Larger images are looked at through windows, of which `margin`
+        pixels are dropped inside the picture; for networks that pool,
+        both in multiples of their stride. An image no larger than the
+        window is looked at as a whole.
+    probability : bool
+        Whether to return the softmax instead; that takes memory.
+    precision : {"fp32", "bf16"}, optional
+        By default `best_precision`.
+
+    Returns
+    -------
+    (H, W) uint8, or (K, H, W) float32 array
+    """
+    size, answer = image.shape[:2], None
+    with _judging(model, precision) as device:
+        for where, logits in _pieces(model, image, window, margin,
+                                     device):
+            found = (logits.softmax(0) if probability
+                     else logits.argmax(0).byte()).cpu().numpy()
+            if answer is None:
+                answer = np.empty(found.shape[:-2] + size, found.dtype)
+            answer[where] = found
+    return answer
+
+# %% [markdown]
+# Our network sees four pixels to each side:
+
+# %%
+settings = {"window": 48, "precision": "fp32"}
+at_once = predict(ours, scene.image, precision="fp32")
+in_pieces = predict(ours, scene.image, margin=4, **settings)
+careless = predict(ours, scene.image, margin=0, **settings)
+assert np.array_equal(at_once, in_pieces)
+print(f"without a margin {np.sum(careless != at_once)} pixels differ")
 
 # %% [markdown]
 # ## What can each of them see?
 #
-# Four rungs of a ladder that goes on to the end of the book. Colour
-# alone, in a line and with two hidden layers; regions with sixteen
-# hand-made features; a stack of 3 × 3.
+# Now for the four rungs: colour in a straight line, colour with two
+# hidden layers, regions with their sixteen numbers, a stack of 3 × 3.
+# They are the first of a ladder that goes on to the end of the book.
 
 # %%
-rungs, took = {}, {}
+rungs = {}
+torch.manual_seed(0)
 for name, net, settings in (
         ("colour, linear", PixelClassifier(13), {"lr": 0.05}),
         ("colour, 1 × 1", PixelClassifier(13, width=32), {"lr": 0.01}),
         ("3 × 3", ConvNet(13), {})):
-    start = time.perf_counter()
-    history = fit(net, train, steps=60 if "colour" in name else 120,
-                  batch_size=8, class_weights="median", **settings)
-    took[name] = time.perf_counter() - start
-    rungs[name] = evaluate(net, val) | {"net": net}
+    steps = 120 if name == "3 × 3" else 60
+    history = fit(net, train, steps=steps, batch_size=8, every=steps,
+                  class_weights="median", **settings)
+    rungs[name] = net, evaluate(net, val)
 history
 
 # %%
-def score(predict_one, data):
-    meter = SegmentationMeter(names)
-    for sample in data:
-        meter.update(predict_one(sample.image), sample.mask)
-    return meter.compute()
+meter = SegmentationMeter(names)
+for sample in val:
+    meter.update(by_regions.predict(sample.image), sample.mask)
+rungs["regions"] = by_regions, meter.compute()
 
-rungs["regions"] = score(regions_model.predict, val)
-for name in ("colour, linear", "colour, 1 × 1", "regions", "3 × 3"):
-    scores = rungs[name]
+order = "colour, linear", "colour, 1 × 1", "regions", "3 × 3"
+for name in order:
+    scores = rungs[name][1]
     print(f"{name:15} mean IoU {scores['mean_iou']:.2f}"
-          f"  pixel accuracy {scores['pixel_accuracy']:.2f}")
+          f"   pixel accuracy {scores['pixel_accuracy']:.2f}"
+          f"   pole {scores['iou']['pole']:.2f}"
+          f"   car {scores['iou']['car']:.2f}")
+
+# %%
+found = {name: predict(rungs[name][0], scene.image) if name != "regions"
+         else by_regions.predict(scene.image) for name in order}
+show(scene.image, *map(paint, found.values()), paint(scene.mask),
+     titles=("scene", *order, "truth"), classes=names, height=165,
+     alt=["A street scene."] + [f"By {name}: {describe(mask, names)}."
+                                for name, mask in found.items()]
+     + ["The true mask."])
+
+# %% [markdown]
+# Read the pictures before the numbers. Colour paints every grey thing
+# with one brush, and more layers only bend the brush. The regions know
+# that water lies below and sky above, and draw clean shapes, too coarse
+# for a pole. The convolutions see brick and edges, and the poles are
+# back; but look inside the large things, where a window of nine pixels
+# holds nothing but one grey: there it guesses.
+#
+# With bands over three seeds, on these scenes and on CamVid at half its
+# size, one sequence held out:
+
+# %%
+measured = results("11_training")["rows"]
+for row in measured:
+    if row["metric"] != "pixel accuracy":
+        print(f"{row['dataset']:17}{row['method']:16}{row['metric']:27}"
+              f"{row['value']:.3f} [{row['low']:.3f},"
+              f" {row['high']:.3f}]")
+
+# %%
+def recorded(dataset, method, metric="mean IoU"):
+    return next(row for row in measured if row["metric"] == metric and (
+        row["dataset"].split()[0], row["method"]) == (dataset, method))
+
+for dataset in ("StreetScenes", "CamVid"):
+    assert (recorded(dataset, "3 × 3")["low"]
+            > 1.2 * recorded(dataset, "colour, 1 × 1")["high"])
+line, stack_of_3 = (rungs[name][1]["mean_iou"]
+                    for name in ("colour, linear", "3 × 3"))
+assert stack_of_3 > line + 0.5 * (
+    recorded("StreetScenes", "3 × 3")["value"]
+    - recorded("StreetScenes", "colour, linear")["value"]) > line
+
+# %% [markdown]
+# ## Which dial leaves it blind?
+#
+# In these scenes street and canal look alike, and so do the cars and
+# boats under their tarpaulins. One thing tells them apart, for anybody
+# who looks up: the caps of the towers at the end. Exchange the caps,
+# and every car should become a boat.
+
+# %%
+net = rungs["3 × 3"][0]
+towers = StreetScenes(8, seed=5, ambiguity=1)
+changed = []
+for true, false in zip(towers, towers.with_(cue="flipped")):
+    vehicle = (true.mask == names.index("car")) | (
+        true.mask == names.index("boat"))
+    answers = [predict(net, one.image) for one in (true, false)]
+    changed.append(int((answers[0] != answers[1])[vehicle].sum()))
+caps = np.any(true.image != false.image, axis=2)
+show(true.image, false.image, caps, titles=("street", "canal, by its"
+     " caps", "where they differ"), alt=["A scene with towers.",
+     "The same with other caps.", f"{caps.sum()} pixels differ."])
+
+# %% tags=["nbval-check-output"]
+print(changed)
+
+# %% [markdown]
+# Not one answer changes. It is no matter of training: what lies more
+# than four pixels away does not exist for this network. A stack that
+# can see from the bonnet to the tower needs some thirty layers, at full
+# resolution, each as dear as the next.
+#
+# But nobody needs every pixel of a tower. Shrink the picture by
+# thirty-two, and it stands next to the car. Chapter 12 shrinks, and
+# then has to find its way back up.
+
+# %% [markdown]
+# ## Claims, checked
+#
+# ### Claim: cross-entropy is the sum of p log q − q log p
+#
+# A formula that circulates, with $p$ the truth and $q$ the prediction.
+# For the soft label $p = 0.9$, let the prediction $q$ go to 0, where it
+# is ever more wrong:
+
+# %%
+p, q = 0.9, 10.0 ** -np.arange(1, 7)
+circulating = p * np.log(q) - q * np.log(p)
+ours = -(p * np.log(q) + (1 - p) * np.log(1 - q))
+print("circulates", circulating.round(1))
+print("cross-entropy", ours.round(1))
+assert (np.diff(circulating) < 0).all() and (np.diff(ours) > 0).all()
+with np.errstate(divide="ignore", invalid="ignore"):
+    assert not np.isfinite(0.5 * np.log(0.0))       # a hard label
+
+# %% [markdown]
+# **Verdict: false.** The sign is wrong, so that the loss falls without
+# end as the answer gets worse; and the second term does not belong
+# there: with a hard label, $p = 0$, it has the logarithm of nothing.
+# Cross-entropy is $-\sum_k p_k \log q_k$, over all classes $k$.
+#
+# ### Claim: A flatten + linear head works for any image size
+#
+# Take the features of a convolution, lay them out in a row, and let a
+# linear layer answer.
+
+# %%
+head = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(),
+                     nn.Linear(4 * 32 * 32, 10))
+print(tuple(head(torch.rand(1, 3, 32, 32)).shape))
+try:
+    head(torch.rand(1, 3, 32, 33))
+except RuntimeError as error:
+    print(error)
+
+# %% [markdown]
+# **Verdict: false.** A linear layer has one weight for every place, and
+# so exactly as many places as it was built with. A convolution has one
+# weight for every *offset*. Chapter 12 turns the one into the other.
+#
+# ### Claim: RMSprop has better weight decay than Adam
+#
+# In PyTorch both add $\lambda w$ to the gradient, and then divide by
+# its typical size, decay included. Give two weights gradients of very
+# different size, zero on average, and see what decay does to them.
+
+# %%
+def left_over(maker, **settings):
+    w = torch.ones(2, requires_grad=True)
+    optimizer = maker([w], lr=1e-3, weight_decay=0.1, **settings)
+    for step in range(1000):
+        sign = 1.0 if step % 2 else -1.0
+        w.grad = sign * torch.tensor([0.1, 10.0])
+        optimizer.step()
+    return w.detach().numpy().round(2)
+
+from torch.optim import Adam, AdamW, RMSprop
+
+for maker in (RMSprop, Adam, AdamW):
+    print(f"{maker.__name__:8} small gradients {left_over(maker)[0]:.2f}"
+          f"   large gradients {left_over(maker)[1]:.2f}")
+assert abs(np.subtract(*left_over(AdamW))) < 0.02
+for maker in (RMSprop, Adam):
+    assert left_over(maker)[1] > left_over(maker)[0] + 0.2
+
+# %% [markdown]
+# **Verdict: false.** They share the weakness: a weight with large
+# gradients hardly decays. AdamW {cite}`loshchilov2019` takes the decay
+# out of the division, and both weights shrink by the same part.
+#
+# ### Claim: A larger L2 penalty gives a simpler, better model
+#
+# Few examples, and more and more of it:
+
+# %%
+few, scored = train[:20], {}
+for decay in (0, 0.01, 1, 10, 100):
+    torch.manual_seed(0)
+    net = PixelClassifier(13, width=32)
+    fit(net, few, steps=60, batch_size=4, lr=0.01, weight_decay=decay)
+    scored[decay] = evaluate(net, val)["mean_iou"]
+print({decay: f"{value:.3f}" for decay, value in scored.items()})
+assert scored[100] < 0.5 * max(scored.values())
+
+# %% [markdown]
+# **Verdict: false.** Simpler, yes; better only up to a point, which has
+# to be looked for on data that were not trained on. In the end the
+# simplest model of all is left, which says the same everywhere.
+#
+# (That pixel accuracy tells how good a mask is was checked in
+# chapter 03.)
+
+# %% [markdown]
+# ## What the paper did and we didn't
+#
+# - **Eigen and Fergus** {cite}`eigen2015` weigh by median frequency
+#   without a root and a cap.
+# - **Focal loss** {cite}`lin2017` was made for detection, with one
+#   sigmoid for each class; ours takes the softmax's probability.
+# - **V-Net's Dice** {cite}`milletari2016` squares the probabilities
+#   below the line, and knows one class and its ground.
+# - **Lovász-Softmax** {cite}`berman2018` may also be taken image by
+#   image, and is often added to cross-entropy; ours takes the whole
+#   batch, and is used alone.
+# - **Batch normalisation** {cite}`ioffe2015` over several processes
+#   looks at the batch of each alone, on CPUs; on GPUs PyTorch joins
+#   them.
+#
+#
+# ## Recap
+#
+# 1. The gradient of cross-entropy is what was said less what is true.
+# 2. VOID leaves numerator *and* denominator; a batch without any known
+#    pixel must give 0.
+# 3. Dice and Lovász measure what we score, weights and focal loss let
+#    the few be heard; all four are cross-entropy's neighbours.
+# 4. A run is a pure function of recipe and seed; then it can be killed
+#    at any moment, and shared among processes.
+# 5. Colour knows nothing of place, regions nothing of poles, and nine
+#    pixels nothing of the tower at the end of the street.
+#
+# ## Exercises
+#
+# ```{exercise}
+# :label: loss-of-a-fair-guess
+# What is the loss of a model that knows only how frequent each class
+# is, and says so at every pixel? Compute it for our scenes, and compare
+# it with $\ln 13$.
+# ```
+#
+# ```{dropdown} Hint
+# It is the entropy of the shares.
+# ```
+
+# %% [markdown] tags=["solution"]
+# ````{solution-start} loss-of-a-fair-guess
+# :class: dropdown
+# ````
+
+# %% tags=["solution"]
+entropy = -(share * np.log(share)).sum()
+constant = torch.tensor(np.log(share)).float()[None, :, None, None]
+loss = cross_entropy(constant.expand(len(masks), -1, *masks.shape[1:]),
+                     masks)
+assert np.isclose(loss, entropy, atol=1e-4) and entropy < np.log(13)
+print(f"{entropy:.2f}, not {np.log(13):.2f}")
+
+# %% [markdown] tags=["solution"]
+# A curve that has not fallen below that has learnt nothing but the
+# frequencies.
+# ````{solution-end}
+# ````
+
+# %% [markdown]
+# ```{exercise}
+# :label: one-batch
+# Before you train on everything, train on one batch. Any network with
+# enough weights must be able to learn four pictures by heart; one that
+# cannot has a fault. Which loss does `ConvNet(13)` reach on a crop of
+# one picture in a hundred steps?
+# ```
+#
+# ```{dropdown} Hint
+# `fit` on a list of one sample, cut to 32 × 32 pixels.
+# ```
+
+# %% [markdown] tags=["solution"]
+# ````{solution-start} one-batch
+# :class: dropdown
+# ````
+
+# %% tags=["solution"]
+small = replace(scene, image=scene.image[30:62, 40:72],
+                mask=scene.mask[30:62, 40:72])
+torch.manual_seed(0)
+history = fit(ConvNet(13), [small], steps=100, batch_size=1, lr=0.02)
+assert history.rows[-1]["loss"] < 0.1
+print(f"{history.rows[-1]['loss']:.3f}")
+
+# %% [markdown] tags=["solution"]
+# ````{solution-end}
+# ````
+
+# %% [markdown]
+# ```{exercise}
+# :label: best-by-colour
+# What is the best that *any* model of single colours could do on these
+# scenes? Give each colour (cut to four bits a channel) its most
+# frequent class, by counting, and compare with the two models above.
+# ```
+#
+# ```{dropdown} Hint
+# One number for each colour, `r * 256 + g * 16 + b`, then count pairs
+# of colour and class with `np.add.at`.
+# ```
+
+# %% [markdown] tags=["solution"]
+# ````{solution-start} best-by-colour
+# :class: dropdown
+# ````
+
+# %% tags=["solution"]
+def code(image):
+    return image // 16 @ np.array([256, 16, 1])
+
+votes = np.zeros((4096, VOID + 1))
+for sample in train:
+    np.add.at(votes, (code(sample.image), sample.mask), 1)
+table = votes[:, :len(names)].argmax(1).astype(np.uint8)
+meter = SegmentationMeter(names)
+for sample in val:
+    meter.update(table[code(sample.image)], sample.mask)
+print(f"{meter.compute()['mean_iou']:.2f}")
+assert meter.compute()["mean_iou"] < rungs["3 × 3"][1]["mean_iou"]
+
+# %% [markdown] tags=["solution"]
+# The hidden layers come near it. There is nothing more to be had from
+# colour: what is missing is somewhere else in the picture.
+# ````{solution-end}
+# ````
+
+# %% [markdown]
+# ```{exercise}
+# :label: whole-run
+# (Open-ended.) Your network, your data: `FolderDataset` of chapter 02,
+# `fit` with a folder, `LivePlot`. Kill the kernel in the middle, and
+# resume. What else would you want to be told in the morning?
+# ```
+#
+# ```{dropdown} Hint
+# Look at the worst pictures first, not at the mean.
+# ```
+#
+# ## References
+#
+# ```{bibliography}
+# :filter: docname in docnames
+# ```

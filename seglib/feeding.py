@@ -173,6 +173,15 @@ def _cut(image, mask, crop, rng):
 def stack(pairs):
     """Images and masks of one size, each as one tensor.
 
+    Parameters
+    ----------
+    pairs : sequence of (image, mask)
+
+    Raises
+    ------
+    ValueError
+        If there are several sizes.
+
     Chapter
     -------
     A8 Feeding a network, "What may come in?".
@@ -180,8 +189,8 @@ def stack(pairs):
     images, masks = zip(*pairs)
     sizes = sorted({tuple(mask.shape) for mask in masks})
     if len(sizes) > 1:
-        raise ValueError(f"images have several sizes, such as {sizes[0]}"
-                         f" and {sizes[-1]}; needed: one size, or"
+        raise ValueError(f"images have several sizes, as {sizes[0]} and"
+                         f" {sizes[-1]}; needed: one size, or"
                          " crop=(height, width)")
     return torch.stack(images), torch.stack(masks)
 

@@ -1,10 +1,11 @@
-"""Drawing networks: chapter A9 of the course.
+"""Drawing networks and runs: chapter A9 of the course.
 
-What is in a network, and how far does it see?
+What is in a network, how far does it see, and how is it doing?
 
 Exported from A9_networks.py; edit the chapter, not this file.
 """
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,6 +24,8 @@ __all__ = [
     "trace",
     "diagram",
     "seen_by",
+    "curve",
+    "LivePlot",
 ]
 
 
@@ -35,7 +38,7 @@ class Box:
 
     Chapter
     -------
-    A9 Drawing networks, "Who comes out of whom?".
+    A9 Drawing networks and runs, "Who comes out of whom?".
     """
 
     name: str
@@ -115,7 +118,7 @@ def in_eval_mode(model: nn.Module):
 
     Chapter
     -------
-    A9 Drawing networks, "Who comes out of whom?".
+    A9 Drawing networks and runs, "Who comes out of whom?".
     """
     before = {module: module.training for module in model.modules()}
     model.eval()
@@ -152,7 +155,7 @@ def trace(model: nn.Module, x: torch.Tensor,
 
     Chapter
     -------
-    A9 Drawing networks, "Who comes out of whom?".
+    A9 Drawing networks and runs, "Who comes out of whom?".
     """
     watch, hooks = _Watch(), []
     for name, module in _units(model, depth):
@@ -221,7 +224,7 @@ def diagram(model: nn.Module, x: torch.Tensor,
 
     Chapter
     -------
-    A9 Drawing networks, "Who comes out of whom?".
+    A9 Drawing networks and runs, "Who comes out of whom?".
     """
     import matplotlib.pyplot as plt
     boxes, left, middles, colours = trace(model, x, depth), 0, [], {}
@@ -268,7 +271,7 @@ def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
     Chapter
     -------
-    A9 Drawing networks, "How far does it see?".
+    A9 Drawing networks and runs, "How far does it see?".
     """
     x = x.clone().requires_grad_()
     with in_eval_mode(model):
@@ -276,3 +279,66 @@ def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     middle = scores[0, :, scores.shape[2] // 2, scores.shape[3] // 2]
     [gradient] = torch.autograd.grad(middle.sum(), x)
     return gradient[0].abs().sum(0)
+
+
+# How is it doing?
+# ----------------
+
+def curve(rows) -> Picture:
+    """Loss, and mean IoU where it was measured, over the steps.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As in a `History`: "step" and "loss", here and there "mean_iou".
+
+    Chapter
+    -------
+    A9 Drawing networks and runs, "How is it doing?".
+    """
+    import matplotlib.pyplot as plt
+    steps, loss = zip(*((r["step"], r["loss"]) for r in rows))
+    scored = [(r["step"], r["mean_iou"]) for r in rows
+              if "mean_iou" in r]
+    with plt.rc_context(STYLE):
+        fig, ax = plt.subplots()
+        ax.plot(steps, loss, lw=1, label="loss")
+        ax.plot(*zip(*scored or [((), ())]), "o-", label="mean IoU")
+        ax.set(xlabel="step", ylim=(0, 1.05 * max(loss)))
+        ax.legend()
+        return figure(fig, alt=_in_words(loss, scored))
+
+
+def _in_words(loss, scored):
+    text = (f"Loss over {len(loss)} steps: {loss[0]:.2f} at first,"
+            f" {np.mean(loss[-20:]):.2f} in the end")
+    if scored:
+        text += (f"; mean IoU {scored[0][1]:.2f} when first measured,"
+                 f" {scored[-1][1]:.2f} in the end")
+    return text + "."
+
+
+class LivePlot:
+    """Redraws a history in a notebook; `fit` takes it as `on_step`.
+
+    Parameters
+    ----------
+    seconds : float
+        Least time between two drawings.
+
+    Chapter
+    -------
+    A9 Drawing networks and runs, "How is it doing?".
+    """
+
+    def __init__(self, seconds: float = 2):
+        self.seconds, self.last = seconds, 0.0
+
+    def __call__(self, history) -> None:
+        from IPython.display import publish_display_data
+        if history.rows and time.time() - self.last > self.seconds:
+            publish_display_data(
+                {"text/html": curve(history.rows).html},
+                transient={"display_id": f"live-{id(self)}"},
+                update=self.last > 0)
+            self.last = time.time()

@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from seglib.clustering import slic, texture_features
-from seglib.display import STYLE, VOID, Picture, as_float, figure
+from seglib.display import VOID, as_float
 from seglib.feeding import Reader, as_input, batches, draws, keep, stack
 from seglib.metrics import SegmentationMeter
-from seglib.networks import diagram, in_eval_mode, seen_by
+from seglib.networks import curve, diagram, in_eval_mode, seen_by
 from seglib.runs import RunFolder, StopRequest, World, capture, join
 from seglib.runs import load_checkpoint, restore
 
@@ -44,13 +44,13 @@ __all__ = [
     "best_precision",
     "NotFinite",
     "History",
-    "curve",
-    "LivePlot",
     "evaluate",
     "Recipe",
     "Run",
     "train_step",
     "fit",
+    "spans",
+    "predict",
 ]
 
 
@@ -229,7 +229,8 @@ def _by_class(logits, target):
     known = (target != VOID)[:, None]
     p = logits.float().softmax(1) * known
     y = F.one_hot(target.long() % VOID, p.shape[1]).movedim(-1, 1)
-    return [x.movedim(1, 0).flatten(1) for x in (p, (y * known).float())]
+    y = (y * known).float()
+    return p.movedim(1, 0).flatten(1), y.movedim(1, 0).flatten(1)
 
 
 def _mean_over_present(loss, y):
@@ -389,8 +390,7 @@ class RegionClassifier:
     11 Training a pixel classifier, "What does a neighbourhood tell?".
     """
 
-    def __init__(self, num_classes: int, segments: int = 200,
-                 width: int = 64):
+    def __init__(self, num_classes, segments=200, width=64):
         self.segments = segments
         self.net = PixelClassifier(num_classes, 16, width=width)
 
@@ -398,8 +398,8 @@ class RegionClassifier:
         """Learn from samples; returns itself."""
         table, truth = _all_regions(data, self.segments)
         self.stats = table.mean(0), table.std(0) + 1e-6
-        _descend_often(self.net, _in_a_row(table, *self.stats), truth,
-                       steps, lr)
+        x = _in_a_row(table, *self.stats)
+        _descend_often(self.net, x, truth, steps, lr)
         return self
 
     def predict(self, image: np.ndarray) -> np.ndarray:
@@ -407,8 +407,7 @@ class RegionClassifier:
         table, regions = region_features(image, self.segments)
         with torch.inference_mode():
             scores = self.net(_in_a_row(table, *self.stats))
-        best = scores[0, :, 0].argmax(0).to(torch.uint8)
-        return best.numpy()[regions]
+        return scores[0, :, 0].argmax(0).byte().numpy()[regions]
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -640,64 +639,10 @@ class History:
     def best(self) -> dict | None:
         """The row of the highest mean IoU; None if none has one."""
         scored = [row for row in self.rows if "mean_iou" in row]
-        return max(scored, key=lambda row: row["mean_iou"], default=None)
+        return max(scored, key=lambda r: r["mean_iou"], default=None)
 
     def _repr_html_(self):
-        return curve(self).html if self.rows else None
-
-
-def curve(history: History) -> Picture:
-    """Loss, and mean IoU where it was measured, over the steps.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What happened?".
-    """
-    import matplotlib.pyplot as plt
-    steps, loss = zip(*((r["step"], r["loss"]) for r in history.rows))
-    scored = [(r["step"], r["mean_iou"]) for r in history.rows
-              if "mean_iou" in r]
-    with plt.rc_context(STYLE):
-        fig, ax = plt.subplots()
-        ax.plot(steps, loss, lw=1, label="loss")
-        if scored:
-            ax.plot(*zip(*scored), "o-", label="mean IoU")
-        ax.set(xlabel="step", ylim=(0, 1.05 * max(loss)))
-        ax.legend()
-        return figure(fig, alt=_in_words(loss, scored))
-
-
-def _in_words(loss, scored):
-    text = (f"Loss over {len(loss)} steps: {loss[0]:.2f} at first,"
-            f" {np.mean(loss[-20:]):.2f} in the end")
-    return text + (f"; mean IoU {scored[0][1]:.2f} when first measured,"
-                   f" {scored[-1][1]:.2f} in the end." if scored else ".")
-
-
-class LivePlot:
-    """Redraws a history in a notebook; `fit` takes it as `on_step`.
-
-    Parameters
-    ----------
-    seconds : float
-        Least time between two drawings.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What happened?".
-    """
-
-    def __init__(self, seconds: float = 2):
-        self.seconds, self.last = seconds, 0.0
-
-    def __call__(self, history: History) -> None:
-        from IPython.display import publish_display_data
-        if history.rows and time.time() - self.last > self.seconds:
-            publish_display_data(
-                {"text/html": curve(history).html},
-                transient={"display_id": f"live-{id(self)}"},
-                update=self.last > 0)
-            self.last = time.time()
+        return curve(self.rows).html if self.rows else None
 
 
 # How good is it by now?
@@ -795,7 +740,7 @@ def _of_all(meter, world):
 def _to_numpy(counts):
     if isinstance(counts, (list, tuple)):
         return [_to_numpy(one) for one in counts]
-    return np.asarray(counts.cpu() if torch.is_tensor(counts) else counts)
+    return counts.cpu().numpy() if torch.is_tensor(counts) else counts
 
 
 # What decides the result?
@@ -953,7 +898,7 @@ def _note(history, step, lr, loss, norm):
 
 
 def _descend(run, loss, masks):
-    """Gradient, clip, step; the loss of all, and the gradient's size."""
+    """Gradient, clip, step; loss of all, and the gradient's size."""
     loss = loss * _share(run.world, masks)
     run.optimizer.zero_grad(set_to_none=True)
     (loss * run.world.size).backward()
@@ -1030,7 +975,7 @@ def _place(model, device, channels_last):
     return channels_last
 
 
-def _prepare(model, train, val, recipe, world, *, device, precision,
+def _prepare(model, train, val, recipe, world, device, precision,
              channels_last, compile):
     device = world.device(device)
     last = _place(model, device, channels_last)
@@ -1107,7 +1052,7 @@ def fit(model: nn.Module, train, val=None, *, device=None,
     channels_last : bool, optional
         By default True but on MPS.
     compile : bool
-        `torch.compile`: half a minute at first, and faster then on GPUs.
+        `torch.compile`: slow at first, and may pay on long runs.
     workers : int
         Processes that read data sets too large to be kept.
     folder : path, optional
@@ -1144,13 +1089,11 @@ def fit(model: nn.Module, train, val=None, *, device=None,
     -------
     11 Training a pixel classifier, "Put together".
     """
-    recipe, alone = Recipe(**recipe), world is None
-    world = join() if alone else world
-    with world if alone else nullcontext(), _own_dice():
+    recipe = Recipe(**recipe)
+    with _joined(world) as world:
         readers, run = _prepare(
-            model, train, val, recipe, world, device=device,
-            precision=precision, channels_last=channels_last,
-            compile=compile)
+            model, train, val, recipe, world, device, precision,
+            channels_last, compile)
         folder = folder and RunFolder(folder)
         start = _go_on(run, folder, resume, len(train))
         with _explained(run, folder), _bar(run, start, progress) as bar:
@@ -1162,12 +1105,10 @@ def fit(model: nn.Module, train, val=None, *, device=None,
 def _loop(run, readers, start, folder, every, workers, callbacks):
     """Steps, scores, and an ear for Ctrl-C."""
     every = every or max(1, run.steps // 10)
-    order = draws(len(readers[0].data), run.recipe.batch_size,
-                  run.recipe.seed, start, run.steps, run.world)
-    steps = batches(readers[0], order, run.device, workers)
+    pairs = _pairs(run, readers[0], start, workers)
     run.forward.train()
     with StopRequest() as stop:
-        for step, pair in enumerate(steps, start):
+        for step, pair in enumerate(pairs, start):
             train_step(run, step, *pair)
             last = step + 1 == run.steps or run.world.any(stop)
             if last or (step + 1) % every == 0:
@@ -1178,11 +1119,119 @@ def _loop(run, readers, start, folder, every, workers, callbacks):
                 break
 
 
+def _pairs(run, reader, start, workers):
+    """The batches of the steps that are left."""
+    order = draws(len(reader.data), run.recipe.batch_size,
+                  run.recipe.seed, start, run.steps, run.world)
+    return batches(reader, order, run.device, workers)
+
+
 @contextmanager
-def _own_dice():
-    """The caller's random numbers stand afterwards where they stood."""
+def _joined(world):
+    """All processes together; random numbers are put back after."""
     before = torch.get_rng_state()
     try:
-        yield
+        with join() if world is None else nullcontext(world) as world:
+            yield world
     finally:
         torch.set_rng_state(before)
+
+
+# How large may a picture be?
+# ---------------------------
+
+def spans(length: int, window: int, margin: int):
+    """Windows along one side, and what is kept of each.
+
+    Parameters
+    ----------
+    length, window, margin : int
+        In pixels. `margin` pixels are dropped at either end of a
+        window, but not at the ends of the picture.
+
+    Returns
+    -------
+    list of (start, stop, first, last)
+        Read start..stop, keep first..last. All starts are multiples of
+        `window - 2 * margin`.
+
+    Examples
+    --------
+    >>> spans(100, 64, 16)
+    [(0, 64, 0, 48), (32, 96, 48, 80), (64, 100, 80, 100)]
+
+    Chapter
+    -------
+    11 Training a pixel classifier, "How large may a picture be?".
+    """
+    if not 0 <= 2 * margin < window:
+        raise ValueError(f"margin is {margin}, window {window}; needed:"
+                         " 0 or more, and less than half the window")
+    found, start, kept = [], 0, 0
+    while kept < length:
+        stop = min(start + window, length)
+        last = length if stop == length else stop - margin
+        found.append((start, stop, kept, last))
+        start, kept = start + window - 2 * margin, last
+    return found
+
+
+def _look(model, image, device):
+    """Logits (K, h, w) of a piece; padded if it is below 32 pixels."""
+    h, w = image.shape[:2]
+    x = torch.from_numpy(np.atleast_3d(image)).to(device)
+    x = x.permute(2, 0, 1)[None]
+    x = F.pad(x, (0, max(0, 32 - w), 0, max(0, 32 - h)), "replicate")
+    return model(x)[0, :, :h, :w].float()
+
+
+def _pieces(model, image, window, margin, device):
+    """Logits, piece by piece, and where they belong."""
+    rows, columns = (spans(n, window, margin) for n in image.shape[:2])
+    for top, bottom, y0, y1 in rows:
+        for left, right, x0, x1 in columns:
+            part = as_float(image[top:bottom, left:right])
+            logits = _look(model, part, device)
+            yield (np.s_[..., y0:y1, x0:x1],
+                   logits[:, y0 - top:y1 - top, x0 - left:x1 - left])
+
+
+def predict(model: nn.Module, image: np.ndarray, *, window: int = 1024,
+            margin: int = 128, probability: bool = False,
+            precision: str | None = None) -> np.ndarray:
+    """Mask of one image of any size.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Where it is, it is used.
+    image : (H, W) or (H, W, 3) array
+        uint8, or float in [0, 1].
+    window, margin : int
+        Larger images are looked at through windows, of which `margin`
+        pixels are dropped inside the picture; for networks that pool,
+        both in multiples of their stride. An image no larger than the
+        window is looked at as a whole.
+    probability : bool
+        Whether to return the softmax instead; that takes memory.
+    precision : {"fp32", "bf16"}, optional
+        By default `best_precision`.
+
+    Returns
+    -------
+    (H, W) uint8, or (K, H, W) float32 array
+
+    Chapter
+    -------
+    11 Training a pixel classifier, "How large may a picture be?".
+    """
+    size, answer = image.shape[:2], None
+    with _judging(model, precision) as device:
+        for where, logits in _pieces(model, image, window, margin,
+                                     device):
+            found = (logits.softmax(0) if probability
+                     else logits.argmax(0).byte()).cpu().numpy()
+            if answer is None:
+                answer = np.empty(found.shape[:-2] + size, found.dtype)
+            answer[where] = found
+    return answer

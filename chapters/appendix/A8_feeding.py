@@ -194,14 +194,24 @@ def _cut(image, mask, crop, rng):
     window = np.s_[y:y + crop[0], x:x + crop[1]]
     return image[window], mask[window]
 
-
+# %% tags=["export"]
 def stack(pairs):
-    """Images and masks of one size, each as one tensor."""
+    """Images and masks of one size, each as one tensor.
+
+    Parameters
+    ----------
+    pairs : sequence of (image, mask)
+
+    Raises
+    ------
+    ValueError
+        If there are several sizes.
+    """
     images, masks = zip(*pairs)
     sizes = sorted({tuple(mask.shape) for mask in masks})
     if len(sizes) > 1:
-        raise ValueError(f"images have several sizes, such as {sizes[0]}"
-                         f" and {sizes[-1]}; needed: one size, or"
+        raise ValueError(f"images have several sizes, as {sizes[0]} and"
+                         f" {sizes[-1]}; needed: one size, or"
                          " crop=(height, width)")
     return torch.stack(images), torch.stack(masks)
 

@@ -18,11 +18,12 @@
 # ---
 
 # %% [markdown]
-# # Drawing networks
+# # Drawing networks and runs
 #
-# *What is in a network, and how far does it see?*
+# *What is in a network, how far does it see, and how is it doing?*
 
 # %% tags=["export"]
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -57,7 +58,7 @@ class Box:
     parameters: int
     sources: tuple[int, ...]
 
-
+# %% tags=["export"]
 class _Watch(TorchFunctionMode):
     """Knows for every tensor which boxes it came out of."""
 
@@ -94,7 +95,7 @@ def _units(model, depth, name=""):
             _units(module, None if depth is None else depth - 1,
                    f"{name}.{child}".strip("."))]
 
-
+# %% tags=["export"]
 def _hooks(watch, name, module):
     """Two hooks, which note a box when its module has done its work."""
     sources = set()
@@ -315,3 +316,67 @@ rows = field.sum(1).nonzero().flatten()
 print(int(rows.max() - rows.min() + 1), "rows have a say")
 assert seen_by(nn.Conv2d(1, 1, 3, padding=1),
                torch.rand(1, 1, 9, 9)).count_nonzero() == 9
+
+# %% [markdown]
+# ## How is it doing?
+#
+# A training keeps a row for each step. Drawn, they say at a glance what
+# a table hides: too large a rate, a loss that has stopped falling long
+# ago, a score that falls while the loss still does.
+
+# %% tags=["export"]
+def curve(rows) -> Picture:
+    """Loss, and mean IoU where it was measured, over the steps.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As in a `History`: "step" and "loss", here and there "mean_iou".
+    """
+    import matplotlib.pyplot as plt
+    steps, loss = zip(*((r["step"], r["loss"]) for r in rows))
+    scored = [(r["step"], r["mean_iou"]) for r in rows
+              if "mean_iou" in r]
+    with plt.rc_context(STYLE):
+        fig, ax = plt.subplots()
+        ax.plot(steps, loss, lw=1, label="loss")
+        ax.plot(*zip(*scored or [((), ())]), "o-", label="mean IoU")
+        ax.set(xlabel="step", ylim=(0, 1.05 * max(loss)))
+        ax.legend()
+        return figure(fig, alt=_in_words(loss, scored))
+
+# %% tags=["export"]
+def _in_words(loss, scored):
+    text = (f"Loss over {len(loss)} steps: {loss[0]:.2f} at first,"
+            f" {np.mean(loss[-20:]):.2f} in the end")
+    if scored:
+        text += (f"; mean IoU {scored[0][1]:.2f} when first measured,"
+                 f" {scored[-1][1]:.2f} in the end")
+    return text + "."
+
+
+class LivePlot:
+    """Redraws a history in a notebook; `fit` takes it as `on_step`.
+
+    Parameters
+    ----------
+    seconds : float
+        Least time between two drawings.
+    """
+
+    def __init__(self, seconds: float = 2):
+        self.seconds, self.last = seconds, 0.0
+
+    def __call__(self, history) -> None:
+        from IPython.display import publish_display_data
+        if history.rows and time.time() - self.last > self.seconds:
+            publish_display_data(
+                {"text/html": curve(history.rows).html},
+                transient={"display_id": f"live-{id(self)}"},
+                update=self.last > 0)
+            self.last = time.time()
+
+# %%
+curve([{"step": i, "loss": 2 / (1 + i / 10)}
+       | ({"mean_iou": i / 200} if i % 20 == 19 else {})
+       for i in range(100)])
