@@ -8,26 +8,23 @@ Exported from 11_training.py; edit the chapter, not this file.
 import inspect
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 from tqdm import tqdm
 
 from seglib.clustering import slic, texture_features
-from seglib.display import STYLE, VOID, Picture, as_float, figure
+from seglib.display import VOID, as_float
+from seglib.feeding import Reader, as_input, batches, draws, keep, stack
 from seglib.metrics import SegmentationMeter
+from seglib.networks import curve, diagram, in_eval_mode, seen_by
 from seglib.runs import RunFolder, StopRequest, World, capture, join
-from seglib.runs import restore
+from seglib.runs import load_checkpoint, restore
 
 __all__ = [
     "PixelClassifier",
@@ -42,27 +39,18 @@ __all__ = [
     "BatchNorm",
     "ConvBlock",
     "ConvNet",
-    "Box",
-    "trace",
-    "diagram",
-    "seen_by",
-    "draws",
-    "check_labels",
-    "as_input",
-    "Reader",
-    "keep",
-    "batches",
     "poly",
     "make_optimizer",
     "best_precision",
     "NotFinite",
     "History",
-    "LivePlot",
     "evaluate",
     "Recipe",
     "Run",
     "train_step",
     "fit",
+    "spans",
+    "predict",
 ]
 
 
@@ -241,7 +229,8 @@ def _by_class(logits, target):
     known = (target != VOID)[:, None]
     p = logits.float().softmax(1) * known
     y = F.one_hot(target.long() % VOID, p.shape[1]).movedim(-1, 1)
-    return [x.movedim(1, 0).flatten(1) for x in (p, (y * known).float())]
+    y = (y * known).float()
+    return p.movedim(1, 0).flatten(1), y.movedim(1, 0).flatten(1)
 
 
 def _mean_over_present(loss, y):
@@ -339,16 +328,15 @@ def region_features(image: np.ndarray, segments: int = 200):
     -------
     11 Training a pixel classifier, "What does a neighbourhood tell?".
     """
-    colour = as_float(image)
-    colour = np.dstack([colour] * 3) if colour.ndim == 2 else colour
-    regions = slic(image, segments)
-    y, x = np.indices(regions.shape)
-    place = np.dstack([y, x]) / regions.shape
-    texture = texture_features(image, (4, 8))
-    mean = _region_means(np.dstack([colour, texture, place]), regions)
+    regions, colour = slic(image, segments), as_float(image)
+    if colour.ndim == 2:
+        colour = np.dstack([colour] * 3)
+    place = np.moveaxis(np.indices(regions.shape), 0, 2) / regions.shape
+    planes = colour, texture_features(image, (4, 8)), place
+    mean = _region_means(np.dstack(planes), regions)
     spread = _region_means((colour - mean[regions, :3])**2, regions)
-    return np.hstack([mean[:, :3], spread**0.5,
-                      mean[:, 3:]]).astype(np.float32), regions
+    features = np.hstack([mean[:, :3], spread**0.5, mean[:, 3:]])
+    return features.astype(np.float32), regions
 
 
 def _region_means(planes, regions):
@@ -357,8 +345,37 @@ def _region_means(planes, regions):
     return np.stack(sums, 1) / np.bincount(regions.ravel())[:, None]
 
 
+def _all_regions(data, segments):
+    """Features of all regions, and their true classes (1, 1, S)."""
+    tables, truth = [], []
+    for sample in data:
+        table, regions = region_features(sample.image, segments)
+        votes = np.zeros((len(table), VOID + 1))
+        np.add.at(votes, (regions, sample.mask), 1)
+        tables.append(table)
+        truth.append(votes.argmax(1))
+    truth = torch.from_numpy(np.concatenate(truth))
+    return np.concatenate(tables), truth[None, None]
+
+
+def _in_a_row(table, centre, scale):
+    """(S, F) features as an image one pixel high, (1, F, 1, S)."""
+    rows = torch.from_numpy((table - centre) / scale)
+    return rows.T[None, :, None] / 4 + 0.5
+
+
+def _descend_often(model, x, target, steps, lr):
+    """The loop of ten lines, over everything at once."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr)
+    for step in range(steps):
+        loss = cross_entropy(model(x), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 class RegionClassifier:
-    """Classifies superpixels by hand-made features.
+    """Classifies superpixels by features that somebody thought of.
 
     Parameters
     ----------
@@ -373,47 +390,24 @@ class RegionClassifier:
     11 Training a pixel classifier, "What does a neighbourhood tell?".
     """
 
-    def __init__(self, num_classes: int, segments: int = 200,
-                 width: int = 64):
-        self.segments, self.classes = segments, num_classes
+    def __init__(self, num_classes, segments=200, width=64):
+        self.segments = segments
         self.net = PixelClassifier(num_classes, 16, width=width)
 
-    def fit(self, data, steps: int = 200, lr: float = 0.01, seed=0):
+    def fit(self, data, steps: int = 200, lr: float = 0.01):
         """Learn from samples; returns itself."""
-        table, truth = map(np.concatenate, zip(*(
-            self._rows(sample) for sample in data)))
-        self.centre, self.scale = table.mean(0), table.std(0) + 1e-6
-        x, y = self._as_image(table), torch.tensor(truth)[None, None]
-        torch.manual_seed(seed)
-        _descend_often(self.net, x, y, steps, lr)
+        table, truth = _all_regions(data, self.segments)
+        self.stats = table.mean(0), table.std(0) + 1e-6
+        x = _in_a_row(table, *self.stats)
+        _descend_often(self.net, x, truth, steps, lr)
         return self
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """Mask (H, W) uint8 of an image."""
         table, regions = region_features(image, self.segments)
         with torch.inference_mode():
-            scores = self.net(self._as_image(table))[0, :, 0]
-        return scores.argmax(0).numpy().astype(np.uint8)[regions]
-
-    def _as_image(self, table):
-        x = torch.from_numpy((table - self.centre) / self.scale)
-        return x.T[None, :, None] / 4 + 0.5
-
-    def _rows(self, sample):
-        table, regions = region_features(sample.image, self.segments)
-        votes = np.zeros((len(table), VOID + 1))
-        np.add.at(votes, (regions, sample.mask), 1)
-        return table, votes.argmax(1)
-
-
-def _descend_often(model, x, target, steps, lr):
-    """The loop of ten lines, over everything at once."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr)
-    for step in range(steps):
-        loss = cross_entropy(model(x), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+            scores = self.net(_in_a_row(table, *self.stats))
+        return scores[0, :, 0].argmax(0).byte().numpy()[regions]
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -496,438 +490,6 @@ class ConvNet(nn.Sequential):
 
     def forward(self, x):
         return super().forward(4 * x - 2)
-
-
-# What does a network look like?
-# ------------------------------
-
-@dataclass
-class Box:
-    """One step of a network: a module, and what went in and out.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What does a network look like?".
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    parameters: int
-    sources: tuple[int, ...]
-
-
-class _Watch(TorchFunctionMode):
-    """Knows for every tensor which boxes it came out of."""
-
-    def __init__(self):
-        super().__init__()
-        self.origin, self.alive, self.boxes = {}, [], []
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        self.mark(made, self.where((args, kwargs)))
-        return made
-
-    def where(self, tensors):
-        return frozenset().union(*(self.origin.get(id(t), ())
-                                   for t in tree_leaves(tensors)
-                                   if isinstance(t, torch.Tensor)))
-
-    def mark(self, tensors, origin):
-        for t in tree_leaves(tensors):
-            if isinstance(t, torch.Tensor):
-                self.origin[id(t)] = origin
-                self.alive.append(t)        # or its id would come again
-
-
-def _units(model, depth, name=""):
-    """Modules drawn as one box: leaves, or those `depth` down."""
-    children = dict(model.named_children())
-    if name and (depth == 0 or not children):
-        return [(name, model)]
-    return [unit for child, module in children.items() for unit in
-            _units(module, None if depth is None else depth - 1,
-                   f"{name}.{child}".strip("."))]
-
-
-def _finished(watch, name):
-    """A hook that notes a box when its module is done."""
-    def note(module, args, made):
-        out = next(t for t in tree_leaves(made)
-                   if isinstance(t, torch.Tensor))
-        watch.boxes.append(Box(
-            name, type(module).__name__, tuple(out.shape),
-            sum(p.numel() for p in module.parameters()),
-            tuple(sorted(module._came_from))))
-        watch.mark(made, {len(watch.boxes) - 1})
-    return note
-
-
-def trace(model: nn.Module, x: torch.Tensor,
-          depth: int | None = None) -> list[Box]:
-    """What a network does to an input, box by box.
-
-    Parameters
-    ----------
-    model : nn.Module
-    x : tensor
-        An input, on the model's device.
-    depth : int, optional
-        How deep modules are opened; by default down to the leaves.
-
-    Returns
-    -------
-    list of Box
-        In the order of their work. `sources` are positions in the list,
-        -1 for the input; more than one where results meet.
-
-    Examples
-    --------
-    >>> [box.kind for box in trace(nn.Sequential(nn.ReLU()), torch.ones(1))]
-    ['ReLU']
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What does a network look like?".
-    """
-    watch, hooks = _Watch(), []
-    def begun(module, args):
-        module._came_from = watch.where(args)
-    for name, module in _units(model, depth):
-        hooks += [module.register_forward_pre_hook(begun),
-                  module.register_forward_hook(_finished(watch, name))]
-    watch.mark(x, {-1})
-    try:
-        with torch.no_grad(), _in_eval_mode(model), watch:
-            model(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return watch.boxes
-
-
-@contextmanager
-def _in_eval_mode(model):
-    training = {m: m.training for m in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-
-
-_KINDS = ("Conv", "Norm", "ReLU", "Pool", "Upsample", "Drop", "Linear")
-
-
-def _draw_box(ax, box, left, colours):
-    """One bar; returns its width."""
-    *_, channels, height = box.shape[:3]
-    tall = 1 + np.log2(max(1, height))
-    wide = 0.25 + 0.12 * np.log2(max(1, channels))
-    kind = next((k for k in _KINDS if k in box.kind), box.kind)
-    colour = colours.setdefault(kind, f"C{len(colours) % 6}")
-    ax.bar(left, tall, wide, -tall / 2, align="edge", color=colour,
-           alpha=0.75)
-    size = "×".join(map(str, box.shape[1:]))
-    ax.text(left + wide / 2, -tall / 2 - 0.25, f"{box.kind} {size}",
-            rotation=90, ha="center", va="top", fontsize=7)
-    return wide
-
-
-def _draw_arcs(ax, boxes, middles):
-    """Results that skip boxes, as arcs above."""
-    top = 1 + np.log2(max(box.shape[2] if len(box.shape) > 2 else 1
-                          for box in boxes))
-    for i, box in enumerate(boxes):
-        for source in box.sources:
-            if 0 <= source < i - 1:
-                ax.annotate(
-                    "", (middles[i], top / 2), (middles[source], top / 2),
-                    arrowprops={"arrowstyle": "->", "connectionstyle":
-                                f"arc3,rad=-{min(0.5, 3 / (i - source))}"})
-    ax.set_ylim(-top / 2 - 0.3, top / 2 + 1.5)
-
-
-def diagram(model: nn.Module, x: torch.Tensor,
-            depth: int | None = None) -> Picture:
-    """A network's architecture, drawn by the network itself.
-
-    Parameters
-    ----------
-    model, x, depth
-        As for `trace`.
-
-    Returns
-    -------
-    Picture
-        A bar for each box: its height is the feature map's (in
-        halvings), its width the channels' (in doublings); an arc for
-        each result that skips boxes. The alt text says the same.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What does a network look like?".
-    """
-    import matplotlib.pyplot as plt
-    boxes, left, middles, colours = trace(model, x, depth), 0, [], {}
-    with plt.rc_context(STYLE):
-        fig, ax = plt.subplots(figsize=(7.2, 2.8))
-        for box in boxes:
-            wide = _draw_box(ax, box, left, colours)
-            middles.append(left + wide / 2)
-            left += wide + 0.15
-        _draw_arcs(ax, boxes, middles)
-        ax.axis("off")
-        return figure(fig, alt=_told(model, boxes))
-
-
-def _told(model, boxes):
-    """A network in words, steps that repeat told once."""
-    steps, last = [], None
-    for box in boxes:
-        text = f"{box.kind} {'×'.join(map(str, box.shape[1:]))}"
-        if text == last:
-            steps[-1][1] += 1
-        else:
-            steps.append([text, 1])
-        last = text
-    said = [text + f" ({n} times)" * (n > 1) for text, n in steps]
-    if len(said) > 14:
-        said[7:-7] = [f"{len(said) - 14} more"]
-    skips = sum(0 <= s < i - 1 for i, box in enumerate(boxes)
-                for s in box.sources)
-    numbers = sum(p.numel() for p in model.parameters())
-    return (f"{type(model).__name__}, {numbers:,} parameters, {skips}"
-            f" skip connections: {', then '.join(said)}.")
-
-
-def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Which input pixels the middle score depends on: the receptive field.
-
-    Parameters
-    ----------
-    model : nn.Module
-    x : (1, C, H, W) tensor
-
-    Returns
-    -------
-    (H, W) float tensor
-        Size of the gradient at each pixel, summed over the channels.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What does a network look like?".
-    """
-    x = x.clone().requires_grad_()
-    with _in_eval_mode(model):
-        scores = model(x)
-    middle = scores[0, :, scores.shape[2] // 2, scores.shape[3] // 2]
-    [gradient] = torch.autograd.grad(middle.sum(), x)
-    return gradient[0].abs().sum(0)
-
-
-# Which pictures next?
-# --------------------
-
-@lru_cache(maxsize=2)
-def _deck(n, seed, turn):
-    return np.random.default_rng((seed, turn)).permutation(n)
-
-
-def draws(n: int, batch_size: int, seed: int, start: int, stop: int,
-          world: World = World()) -> Iterator[list[tuple[int, int]]]:
-    """Which pictures the steps `start` to `stop` see.
-
-    Parameters
-    ----------
-    n : int
-        How many pictures there are.
-    batch_size : int
-        Of all processes together.
-    seed, start, stop : int
-    world : World
-        Which of several processes this is.
-
-    Yields
-    ------
-    list of (place, index)
-        Place in the endless row, and which picture lies there.
-
-    Examples
-    --------
-    >>> [[index for _, index in draw] for draw in draws(3, 2, 0, 0, 3)]
-    [[2, 0], [1, 2], [1, 0]]
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "Which pictures next?".
-    """
-    first = world.rank * batch_size // world.size
-    last = (world.rank + 1) * batch_size // world.size
-    for step in range(start, stop):
-        places = range(step * batch_size + first,
-                       step * batch_size + last)
-        yield [(place, int(_deck(n, seed, place // n)[place % n]))
-               for place in places]
-
-
-# What may come in?
-# -----------------
-
-def check_labels(mask: np.ndarray, classes: int, name="") -> None:
-    """Raise a ValueError if a label is neither a class nor VOID.
-
-    Examples
-    --------
-    >>> check_labels(np.array([[0, 255]]), 2)
-    >>> check_labels(np.array([[0, 7]]), 2, "a.png")
-    Traceback (most recent call last):
-    ValueError: mask of 'a.png' holds the label 7; needed: 0 to 1, or 255
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What may come in?".
-    """
-    wrong = mask[(mask >= classes) & (mask != VOID)]
-    if wrong.size:
-        raise ValueError(f"mask of {name!r} holds the label {wrong[0]};"
-                         f" needed: 0 to {classes - 1}, or {VOID}")
-
-
-def as_input(images: torch.Tensor, channels_last=True) -> torch.Tensor:
-    """(N, H, W, C) bytes as (N, C, H, W) floats from 0 to 1.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What may come in?".
-    """
-    floats = images.permute(0, 3, 1, 2).float().div_(255)
-    return floats if channels_last else floats.contiguous()
-
-
-class Reader(TorchDataset):
-    """Samples as tensors of bytes, their labels checked.
-
-    Parameters
-    ----------
-    data : sequence of samples
-    classes : int
-        Labels from `classes` on are an error, but for VOID.
-    crop : (height, width), optional
-        Cuts a window at random from each; what sticks out is VOID.
-    seed : int
-        For the windows.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What may come in?".
-    """
-
-    def __init__(self, data, classes=VOID, crop=None, seed=0):
-        self.data, self.classes = data, classes
-        self.crop, self.seed, self.kept = crop, seed, None
-
-    def read(self, index):
-        sample = self.data[index]
-        check_labels(sample.mask, self.classes, sample.name)
-        if sample.image.dtype != np.uint8:
-            raise TypeError(f"image of {sample.name!r} has dtype"
-                            f" {sample.image.dtype}; needed: uint8")
-        image = np.atleast_3d(sample.image)
-        return torch.tensor(image), torch.tensor(sample.mask)
-
-    def __getitem__(self, draw):
-        place, index = draw
-        pair = self.kept[index] if self.kept else self.read(index)
-        if self.crop is None:
-            return pair
-        rng = np.random.default_rng((self.seed, place))
-        return _cut(*pair, self.crop, rng)
-
-
-def _cut(image, mask, crop, rng):
-    """A window at random; beyond the image it is black, and VOID."""
-    missing = [max(0, c - n) for c, n in zip(crop, mask.shape)]
-    image = F.pad(image, (0, 0, 0, missing[1], 0, missing[0]))
-    mask = F.pad(mask, (0, missing[1], 0, missing[0]), value=VOID)
-    y, x = (int(rng.integers(n - c + 1))
-            for c, n in zip(crop, mask.shape))
-    window = np.s_[y:y + crop[0], x:x + crop[1]]
-    return image[window], mask[window]
-
-
-def _stack(pairs):
-    images, masks = zip(*pairs)
-    sizes = sorted({tuple(mask.shape) for mask in masks})
-    if len(sizes) > 1:
-        raise ValueError(f"train has images of several sizes, such as"
-                         f" {sizes[0]} and {sizes[-1]}; needed: one"
-                         " size, or crop=(height, width)")
-    return torch.stack(images), torch.stack(masks)
-
-
-# Where do the pictures live?
-# ---------------------------
-
-def _room(device):
-    return (torch.cuda.mem_get_info(device)[0] // 4
-            if device.type == "cuda" else 2**30)
-
-
-def keep(reader: Reader, device, room: float | None = None) -> bool:
-    """Read a set that is small enough once, and hold it on the device.
-
-    Parameters
-    ----------
-    reader : Reader
-    device : torch.device
-    room : float, optional
-        Bytes that may be taken. The first sample tells how many each
-        will need.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "Where do the pictures live?".
-    """
-    n = len(reader.data)
-    needed = n * sum(x.numel() for x in reader.read(0)) if n else 0
-    if fits := needed <= (_room(device) if room is None else room):
-        reader.kept = [tuple(x.to(device) for x in reader.read(i))
-                       for i in range(n)]
-    return fits
-
-
-def batches(reader: Reader, order, device, workers: int = 0,
-            context: str | None = None):
-    """Batches on a device, (N, H, W, C) and (N, H, W) bytes.
-
-    Parameters
-    ----------
-    reader : Reader
-    order : iterable of lists of (place, index)
-        From `draws`.
-    device : torch.device
-    workers : int
-        Processes that read, if the reader has kept nothing.
-    context : {"fork", "spawn"}, optional
-        How they are started.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "Where do the pictures live?".
-    """
-    if reader.kept:
-        for draw in order:
-            yield _stack([reader[one] for one in draw])
-        return
-    loader = DataLoader(
-        reader, batch_sampler=order, collate_fn=_stack,
-        num_workers=workers, pin_memory=device.type == "cuda",
-        multiprocessing_context=context if workers else None)
-    for pair in loader:
-        yield tuple(x.to(device, non_blocking=True) for x in pair)
 
 
 # How large a step?
@@ -1039,6 +601,16 @@ class NotFinite(FloatingPointError):
     """
 
 
+def _read(waiting):
+    """Rows of what is waiting, read off the device all at once."""
+    steps, rates, *values = zip(*waiting)
+    values = [torch.stack(column).tolist() for column in values]
+    for step, lr, loss, norm in zip(steps, rates, *values):
+        if not np.isfinite(loss):
+            raise NotFinite(f"loss is {loss} at step {step}")
+        yield {"step": step, "lr": lr, "loss": loss, "norm": norm}
+
+
 @dataclass
 class History:
     """What happened, step by step; draws itself in a notebook.
@@ -1057,88 +629,20 @@ class History:
     rows: list[dict] = field(default_factory=list)
     waiting: list = field(default_factory=list, repr=False)
 
-    def add(self, step: int, lr: float, loss, norm) -> None:
-        """One more step; its tensors may still be computed."""
-        self.waiting.append((step, lr, loss.detach(), norm.detach()))
-        if loss.device.type == "cpu" or len(self.waiting) >= 20:
-            self.flush()
-
     def flush(self) -> None:
         """Read what is waiting; raises NotFinite at a NaN."""
         waiting, self.waiting = self.waiting, []
-        for step, lr, loss, norm in _as_numbers(waiting):
-            if not np.isfinite(loss):
-                raise NotFinite(f"loss is {loss} at step {step}")
-            self.rows.append({"step": step, "lr": lr, "loss": loss,
-                              "norm": norm})
+        if waiting:
+            self.rows.extend(_read(waiting))
 
     @property
     def best(self) -> dict | None:
         """The row of the highest mean IoU; None if none has one."""
         scored = [row for row in self.rows if "mean_iou" in row]
-        return max(scored, key=lambda row: row["mean_iou"], default=None)
-
-    def plot(self) -> Picture:
-        """Loss, and mean IoU where it was measured, over the steps."""
-        return _plot(self.rows)
+        return max(scored, key=lambda r: r["mean_iou"], default=None)
 
     def _repr_html_(self):
-        return self.plot().html if self.rows else None
-
-
-def _as_numbers(waiting):
-    if not waiting:
-        return []
-    steps, rates, losses, norms = zip(*waiting)
-    return zip(steps, rates, torch.stack(losses).tolist(),
-               torch.stack(norms).tolist())
-
-
-def _plot(rows):
-    import matplotlib.pyplot as plt
-    loss = [row["loss"] for row in rows]
-    scored = [(r["step"], r["mean_iou"]) for r in rows if "mean_iou" in r]
-    with plt.rc_context(STYLE):
-        fig, ax = plt.subplots()
-        ax.plot([row["step"] for row in rows], loss, lw=1, label="loss")
-        ax.set(xlabel="step", ylim=(0, 1.05 * max(loss)))
-        if scored:
-            ax.plot(*zip(*scored), "o-", label="mean IoU")
-        ax.legend()
-        return figure(fig, alt=_in_words(loss, scored))
-
-
-def _in_words(loss, scored):
-    text = (f"Loss over {len(loss)} steps: {loss[0]:.2f} at first,"
-            f" {np.mean(loss[-20:]):.2f} in the end")
-    return text + (f"; mean IoU {scored[0][1]:.2f} when first measured,"
-                   f" {scored[-1][1]:.2f} in the end." if scored else ".")
-
-
-class LivePlot:
-    """Redraws a history below the cell; give it to `fit` as `on_step`.
-
-    Parameters
-    ----------
-    seconds : float
-        Least time between two drawings.
-
-    Chapter
-    -------
-    11 Training a pixel classifier, "What happened?".
-    """
-
-    def __init__(self, seconds: float = 2):
-        self.seconds, self.last = seconds, 0.0
-
-    def __call__(self, history: History) -> None:
-        from IPython.display import publish_display_data
-        if history.rows and time.time() - self.last > self.seconds:
-            publish_display_data(
-                {"text/html": history.plot().html},
-                transient={"display_id": f"live-{id(self)}"},
-                update=self.last > 0)
-            self.last = time.time()
+        return curve(self.rows).html if self.rows else None
 
 
 # How good is it by now?
@@ -1149,7 +653,7 @@ def _judging(model, precision):
     """The model as it will be used; gives its device."""
     one = next(model.parameters(), None)
     device = torch.device("cpu") if one is None else one.device
-    with (_in_eval_mode(model), torch.inference_mode(),
+    with (in_eval_mode(model), torch.inference_mode(),
           _autocast(device, precision)):
         yield device
 
@@ -1157,15 +661,14 @@ def _judging(model, precision):
 def _of_one_size(reader, indices, batch_size):
     """Batches of neighbours that have one size."""
     group = []
-    for index in indices:
-        pair = reader[index, index]
-        if group and (len(group) == batch_size
-                      or pair[1].shape != group[0][1].shape):
-            yield _stack(group)
+    for pair in (reader[index, index] for index in indices):
+        full = len(group) == batch_size
+        if full or group and pair[1].shape != group[0][1].shape:
+            yield stack(group)
             group = []
         group.append(pair)
     if group:
-        yield _stack(group)
+        yield stack(group)
 
 
 def evaluate(model: nn.Module, data, *, batch_size: int = 16,
@@ -1199,14 +702,13 @@ def evaluate(model: nn.Module, data, *, batch_size: int = 16,
     11 Training a pixel classifier, "How good is it by now?".
     """
     reader = data if isinstance(data, Reader) else Reader(data)
-    classes = reader.classes = _classes_of(model, reader)
-    meter = SegmentationMeter(_names(reader.data, classes))
+    reader.classes = _classes_of(model, reader)
+    meter = SegmentationMeter(_names(reader))
     mine = world.part(range(len(reader.data)))
     with _judging(model, precision) as device:
         for images, masks in _of_one_size(reader, mine, batch_size):
-            logits = model(as_input(images.to(device)))
-            labels = logits.argmax(1).to(torch.uint8)
-            meter.update(labels, masks.to(device))
+            labels = model(as_input(images.to(device))).argmax(1)
+            meter.update(labels.to(torch.uint8), masks.to(device))
     return _of_all(meter, world).compute()
 
 
@@ -1219,21 +721,26 @@ def _classes_of(model, reader):
         return model(as_input(image[None].to(device))).shape[1]
 
 
-def _names(data, classes):
-    names = getattr(data, "classes", ())
-    return names if len(names) == classes else classes
+def _names(reader):
+    names = getattr(reader.data, "classes", ())
+    return names if len(names) == reader.classes else reader.classes
 
 
 def _of_all(meter, world):
     """The meter, with what the other processes have counted."""
     if world.size > 1:
-        images = [[np.stack([np.asarray(x.cpu()) for x in sizes])
-                   for sizes in meter._images], int(meter._bad),
-                  np.asarray(torch.as_tensor(meter.confusion).cpu())]
-        everyone = list(zip(*world.gather(images)))
-        meter._images = [x for part in everyone[0] for x in part]
-        meter._bad, meter.confusion = map(sum, everyone[1:])
+        mine = [_to_numpy(meter._images), int(meter._bad),
+                _to_numpy(meter.confusion)]
+        images, bad, counts = zip(*world.gather(mine))
+        meter._images, meter._bad = sum(images, []), sum(bad)
+        meter.confusion = sum(counts)
     return meter
+
+
+def _to_numpy(counts):
+    if isinstance(counts, (list, tuple)):
+        return [_to_numpy(one) for one in counts]
+    return counts.cpu().numpy() if torch.is_tensor(counts) else counts
 
 
 # What decides the result?
@@ -1293,20 +800,16 @@ def _steps(recipe, n):
     if (recipe.steps is None) == (recipe.epochs is None):
         raise ValueError(f"steps is {recipe.steps}, epochs is"
                          f" {recipe.epochs}; needed: one of them")
-    if recipe.steps is not None:
-        return int(recipe.steps)
-    return max(1, round(recipe.epochs * n / recipe.batch_size))
+    if recipe.steps is None:
+        return max(1, round(recipe.epochs * n / recipe.batch_size))
+    return int(recipe.steps)
 
 
-def _config(run, images):
-    """The recipe in plain words and numbers, for the run's folder."""
-    def plain(value):
-        if callable(value):
-            return getattr(value, "__qualname__", type(value).__name__)
-        return value.tolist() if hasattr(value, "tolist") else value
-    recipe = {key: plain(x) for key, x in vars(run.recipe).items()}
-    return recipe | {"steps": run.steps, "images": images,
-                     "model": type(run.model).__name__}
+def _plain(value):
+    """For JSON: a function by its name, a tensor as a list."""
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__name__)
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _loss_of(recipe, reader, device):
@@ -1320,12 +823,16 @@ def _loss_of(recipe, reader, device):
     if "weights" not in inspect.signature(loss).parameters:
         raise ValueError(f"class_weights is {weights!r}, but the loss"
                          " takes none; needed: None")
+    weights = _weights_of(weights, reader).to(device)
+    return lambda logits, target: loss(logits, target, weights)
+
+
+def _weights_of(weights, reader):
     if isinstance(weights, str):
         pairs = reader.kept or map(reader.read, range(len(reader.data)))
-        weights = class_weights((mask.cpu() for _, mask in pairs),
-                                reader.classes, weights)
-    weights = torch.as_tensor(weights).float().to(device)
-    return lambda logits, target: loss(logits, target, weights)
+        return class_weights((mask.cpu() for _, mask in pairs),
+                             reader.classes, weights)
+    return torch.as_tensor(weights).float()
 
 
 # One step
@@ -1371,9 +878,8 @@ def train_step(run: Run, step: int, images, masks) -> None:
     -------
     11 Training a pixel classifier, "One step".
     """
-    recipe, world = run.recipe, run.world
-    throw = (recipe.seed * run.steps + step) * world.size + world.rank
-    torch.manual_seed(throw)
+    recipe, rank = run.recipe, run.world.rank
+    torch.manual_seed(hash((recipe.seed, step, rank)))
     images = as_input(images, run.channels_last)
     if recipe.augment:
         images, masks = recipe.augment(images, masks)
@@ -1382,11 +888,17 @@ def train_step(run: Run, step: int, images, masks) -> None:
         group["lr"] = lr
     with _autocast(run.device, run.precision):
         loss = run.loss(run.forward(images), masks)
-    run.history.add(step, lr, *_descend(run, loss, masks))
+    _note(run.history, step, lr, *_descend(run, loss, masks))
+
+
+def _note(history, step, lr, loss, norm):
+    history.waiting.append((step, lr, loss.detach(), norm))
+    if loss.device.type == "cpu" or len(history.waiting) >= 20:
+        history.flush()
 
 
 def _descend(run, loss, masks):
-    """Gradient, clip, step; the loss of all, and the gradient's size."""
+    """Gradient, clip, step; loss of all, and the gradient's size."""
     loss = loss * _share(run.world, masks)
     run.optimizer.zero_grad(set_to_none=True)
     (loss * run.world.size).backward()
@@ -1413,41 +925,66 @@ def _explained(run, folder):
     try:
         yield
     except NotFinite as error:
-        kept = (f"last good checkpoint: {folder.last}" if folder
-                and folder.last.exists() else "nothing was saved")
         raise NotFinite(
-            f"{error}; {kept}; try a smaller lr (now {run.recipe.lr}),"
-            " more warmup, or precision='fp32'") from None
+            f"{error}; {_what_is_saved(folder)}; try a smaller lr (now"
+            f" {run.recipe.lr}), more warmup, or precision='fp32'"
+        ) from None
     except RuntimeError as error:
-        said = str(error)
-        if "out of memory" in said or "can't allocate memory" in said:
-            raise MemoryError(
-                f"{run.device} has no memory for batch_size="
-                f"{run.recipe.batch_size}; try half of it, a smaller"
-                " crop, or precision='bf16'") from error
-        raise
+        if not _is_full_memory(error):
+            raise
+        raise MemoryError(
+            f"{run.device} has no memory for batch_size="
+            f"{run.recipe.batch_size}; try half of it, a smaller crop,"
+            " or precision='bf16'") from error
+
+
+def _is_full_memory(error):
+    said = str(error).lower()
+    return "out of memory" in said or "can't allocate memory" in said
+
+
+def _what_is_saved(folder):
+    if not folder or not folder.last.exists():
+        return "nothing was saved"
+    step = load_checkpoint(folder.last)["step"]
+    return f"last good checkpoint: {folder.last}, after {step} steps"
 
 
 # Put together
 # ------------
 
+def _readers(model, train, val, recipe, device):
+    """The data, kept where it fits; the labels will be checked."""
+    readers = [Reader(train, crop=recipe.crop, seed=recipe.seed)]
+    classes = _classes_of(model, readers[0])
+    if val is not None:
+        readers.append(Reader(val))
+    for reader in readers:
+        reader.classes = classes
+        keep(reader, device)
+    return readers
+
+
+def _place(model, device, channels_last):
+    """The model on its device; whether the channels come last."""
+    if channels_last is None:
+        channels_last = device.type != "mps"
+    layout = (torch.channels_last if channels_last
+              else torch.contiguous_format)
+    model.to(device, memory_format=layout)
+    return channels_last
+
+
 def _prepare(model, train, val, recipe, world, device, precision,
              channels_last, compile):
     device = world.device(device)
-    last = device.type != "mps" if channels_last is None else channels_last
-    model.to(device, memory_format=torch.channels_last if last
-             else torch.contiguous_format)
-    reader = Reader(train, crop=recipe.crop, seed=recipe.seed)
-    reader.classes = _classes_of(model, reader)
-    readers = [reader] + ([] if val is None else [Reader(val)])
-    for one in readers:
-        one.classes = reader.classes
-        keep(one, device)
+    last = _place(model, device, channels_last)
+    readers = _readers(model, train, val, recipe, device)
     optimizer = make_optimizer(model, recipe.optimizer, recipe.lr,
                                recipe.weight_decay)
     forward = world.wrap(torch.compile(model) if compile else model)
     return readers, Run(
-        model, forward, optimizer, _loss_of(recipe, reader, device),
+        model, forward, optimizer, _loss_of(recipe, readers[0], device),
         recipe, _steps(recipe, len(train)), device,
         precision or best_precision(device), last, world)
 
@@ -1473,7 +1010,10 @@ def _go_on(run, folder, resume, images):
     """The step to begin with: 0, or where the folder's run stands."""
     if not folder:
         return 0
-    state = folder.begin(_config(run, images), resume, run.world)
+    recipe = {key: _plain(x) for key, x in vars(run.recipe).items()}
+    config = recipe | {"steps": run.steps, "images": images,
+                       "model": type(run.model).__name__}
+    state = folder.begin(config, resume, run.world)
     if state is None:
         return 0
     rest = restore(state, run.world, model=run.model,
@@ -1482,11 +1022,14 @@ def _go_on(run, folder, resume, images):
     return rest["step"]
 
 
-def _bar(start, run, progress):
+@contextmanager
+def _bar(run, start, progress):
+    """A bar, as something to be called after each step."""
     hidden = os.environ.get("TQDM_DISABLE") or not run.world.main
     off = None if progress is None else not progress
-    return tqdm(initial=start, total=run.steps, unit="step",
-                disable=True if hidden else off)
+    with tqdm(initial=start, total=run.steps, unit="step",
+              disable=True if hidden else off) as bar:
+        yield lambda history: bar.update()
 
 
 def fit(model: nn.Module, train, val=None, *, device=None,
@@ -1509,7 +1052,7 @@ def fit(model: nn.Module, train, val=None, *, device=None,
     channels_last : bool, optional
         By default True but on MPS.
     compile : bool
-        `torch.compile`: half a minute at first, and faster then on GPUs.
+        `torch.compile`: slow at first, and may pay on long runs.
     workers : int
         Processes that read data sets too large to be kept.
     folder : path, optional
@@ -1546,44 +1089,149 @@ def fit(model: nn.Module, train, val=None, *, device=None,
     -------
     11 Training a pixel classifier, "Put together".
     """
-    recipe, alone = Recipe(**recipe), world is None
-    world = join() if alone else world
-    with world if alone else nullcontext(), _own_dice():
-        readers, run = _prepare(model, train, val, recipe, world, device,
-                                precision, channels_last, compile)
+    recipe = Recipe(**recipe)
+    with _joined(world) as world:
+        readers, run = _prepare(
+            model, train, val, recipe, world, device, precision,
+            channels_last, compile)
         folder = folder and RunFolder(folder)
         start = _go_on(run, folder, resume, len(train))
-        with _explained(run, folder), _bar(start, run, progress) as bar:
+        with _explained(run, folder), _bar(run, start, progress) as bar:
             _loop(run, readers, start, folder, every, workers,
-                  [on_step] * bool(on_step)
-                  + [lambda history: bar.update()])
+                  (bar, on_step))
     return run.history
 
 
 def _loop(run, readers, start, folder, every, workers, callbacks):
     """Steps, scores, and an ear for Ctrl-C."""
     every = every or max(1, run.steps // 10)
-    order = draws(len(readers[0].data), run.recipe.batch_size,
-                  run.recipe.seed, start, run.steps, run.world)
+    pairs = _pairs(run, readers[0], start, workers)
     run.forward.train()
     with StopRequest() as stop:
-        for step, pair in enumerate(batches(
-                readers[0], order, run.device, workers), start):
+        for step, pair in enumerate(pairs, start):
             train_step(run, step, *pair)
             last = step + 1 == run.steps or run.world.any(stop)
             if last or (step + 1) % every == 0:
                 _check_in(run, folder, step, readers)
-            for callback in callbacks:
+            for callback in filter(None, callbacks):
                 callback(run.history)
             if last:
                 break
 
 
+def _pairs(run, reader, start, workers):
+    """The batches of the steps that are left."""
+    order = draws(len(reader.data), run.recipe.batch_size,
+                  run.recipe.seed, start, run.steps, run.world)
+    return batches(reader, order, run.device, workers)
+
+
 @contextmanager
-def _own_dice():
-    """The caller's random numbers stand afterwards where they stood."""
+def _joined(world):
+    """All processes together; random numbers are put back after."""
     before = torch.get_rng_state()
     try:
-        yield
+        with join() if world is None else nullcontext(world) as world:
+            yield world
     finally:
         torch.set_rng_state(before)
+
+
+# How large may a picture be?
+# ---------------------------
+
+def spans(length: int, window: int, margin: int):
+    """Windows along one side, and what is kept of each.
+
+    Parameters
+    ----------
+    length, window, margin : int
+        In pixels. `margin` pixels are dropped at either end of a
+        window, but not at the ends of the picture.
+
+    Returns
+    -------
+    list of (start, stop, first, last)
+        Read start..stop, keep first..last. All starts are multiples of
+        `window - 2 * margin`.
+
+    Examples
+    --------
+    >>> spans(100, 64, 16)
+    [(0, 64, 0, 48), (32, 96, 48, 80), (64, 100, 80, 100)]
+
+    Chapter
+    -------
+    11 Training a pixel classifier, "How large may a picture be?".
+    """
+    if not 0 <= 2 * margin < window:
+        raise ValueError(f"margin is {margin}, window {window}; needed:"
+                         " 0 or more, and less than half the window")
+    found, start, kept = [], 0, 0
+    while kept < length:
+        stop = min(start + window, length)
+        last = length if stop == length else stop - margin
+        found.append((start, stop, kept, last))
+        start, kept = start + window - 2 * margin, last
+    return found
+
+
+def _look(model, image, device):
+    """Logits (K, h, w) of a piece; padded if it is below 32 pixels."""
+    h, w = image.shape[:2]
+    x = torch.from_numpy(np.atleast_3d(image)).to(device)
+    x = x.permute(2, 0, 1)[None]
+    x = F.pad(x, (0, max(0, 32 - w), 0, max(0, 32 - h)), "replicate")
+    return model(x)[0, :, :h, :w].float()
+
+
+def _pieces(model, image, window, margin, device):
+    """Logits, piece by piece, and where they belong."""
+    rows, columns = (spans(n, window, margin) for n in image.shape[:2])
+    for top, bottom, y0, y1 in rows:
+        for left, right, x0, x1 in columns:
+            part = as_float(image[top:bottom, left:right])
+            logits = _look(model, part, device)
+            yield (np.s_[..., y0:y1, x0:x1],
+                   logits[:, y0 - top:y1 - top, x0 - left:x1 - left])
+
+
+def predict(model: nn.Module, image: np.ndarray, *, window: int = 1024,
+            margin: int = 128, probability: bool = False,
+            precision: str | None = None) -> np.ndarray:
+    """Mask of one image of any size.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Where it is, it is used.
+    image : (H, W) or (H, W, 3) array
+        uint8, or float in [0, 1].
+    window, margin : int
+        Larger images are looked at through windows, of which `margin`
+        pixels are dropped inside the picture; for networks that pool,
+        both in multiples of their stride. An image no larger than the
+        window is looked at as a whole.
+    probability : bool
+        Whether to return the softmax instead; that takes memory.
+    precision : {"fp32", "bf16"}, optional
+        By default `best_precision`.
+
+    Returns
+    -------
+    (H, W) uint8, or (K, H, W) float32 array
+
+    Chapter
+    -------
+    11 Training a pixel classifier, "How large may a picture be?".
+    """
+    size, answer = image.shape[:2], None
+    with _judging(model, precision) as device:
+        for where, logits in _pieces(model, image, window, margin,
+                                     device):
+            found = (logits.softmax(0) if probability
+                     else logits.argmax(0).byte()).cpu().numpy()
+            if answer is None:
+                answer = np.empty(found.shape[:-2] + size, found.dtype)
+            answer[where] = found
+    return answer
