@@ -1,7 +1,13 @@
-"""`python -m seglib`: the command line; see appendix A5."""
+"""`python -m seglib`: the command line, which appendix A5 tells."""
 import sys
 
-from seglib.cli import main
+try:
+    from seglib.cli import main
+except ModuleNotFoundError:         # then all we can do is say what lacks
+    def main(arguments=None) -> int:
+        from seglib import environment
+        print(*environment.doctor(), sep="\n")
+        return 1
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -32,8 +32,8 @@
 #
 # **Exports** `Parser`, `size_of`, `codes_of`, `setting_of`, `Uniform`,
 # `uniform`, `held_out`, `open_data`, `describe`, `make_model`,
-# `load_model`, `train`, `evaluate`, `read_any`, `windows`, `label`,
-# `overlaid`, `predict`, `data`, `doctor`, `parser`, `main`.
+# `load_model`, `train`, `evaluate`, `read_any`, `label`, `overlaid`,
+# `predict`, `data`, `doctor`, `parser`, `main`.
 
 # %% tags=["export"]
 from __future__ import annotations
@@ -516,49 +516,15 @@ def read_any(path: str | Path) -> np.ndarray:
     return image if image.ndim == 3 else np.stack([image] * 3, axis=2)
 
 # %% [markdown]
-# Now the panorama. A network of the size of a window looks at one
-# window after the other, and all that ever exists at once are the
-# image, its mask, and the scores of *one* window. At the rim of a
-# window a network guesses what lies beyond. So each window is read with
-# a margin around it, and the margin's labels are thrown away.
+# The panorama is chapter 11's affair: its `predict` looks at one window
+# after the other, so that all that exists at once are the image, its
+# mask, and the scores of *one* window, and the ill-informed rim of each
+# window is thrown away. What is left for us is the colour: a network
+# that has learned from grey pictures gets grey ones.
 
 # %% tags=["export"]
-LEAST = 32          # what a network needs at least, a side
-
-
-def windows(size: tuple[int, int], window: int, margin: int):
-    """What to keep of an image piece by piece, and what to read for it.
-
-    Parameters
-    ----------
-    size : (height, width)
-    window, margin : int
-        Side of what is kept, and how much is read around it, where
-        there is so much; more where `LEAST` pixels need it.
-
-    Yields
-    ------
-    keep, read : pairs of slices
-    """
-    def around(at, end):
-        stop = min(end, max(at + window + margin, LEAST))
-        return slice(max(0, min(at - margin, stop - LEAST)), stop)
-
-    for y in range(0, size[0], window):
-        for x in range(0, size[1], window):
-            yield (np.s_[y:y + window, x:x + window],
-                   (around(y, size[0]), around(x, size[1])))
-
-# %% [markdown]
-# ```{margin}
-# How large must a margin be? As large as what the network sees around a
-# pixel. Then windows change nothing; see below.
-# ```
-
-# %% tags=["export"]
-def label(model, image: np.ndarray, channels: int = 3,
-          window: int = 512, margin: int = 64) -> np.ndarray:
-    """Mask of an image of any size, in bounded memory.
+def label(model, image: np.ndarray, channels: int = 3, **how):
+    """Mask (H, W) uint8 of an image of any size, in bounded memory.
 
     Parameters
     ----------
@@ -566,57 +532,37 @@ def label(model, image: np.ndarray, channels: int = 3,
     image : (H, W, 3) uint8 array
     channels : {1, 3}
         What the network takes.
-    window, margin : int
-        As for `windows`.
-
-    Returns
-    -------
-    (H, W) uint8 array
+    **how
+        Window, margin, precision: as for `training.predict`.
     """
-    mask = np.empty(image.shape[:2], np.uint8)
-    for keep, read in windows(mask.shape, window, margin):
-        found = _labelled(model, image[read], channels)
-        y, x = (k.start - r.start for k, r in zip(keep, read))
-        height, width = mask[keep].shape
-        mask[keep] = found[y:y + height, x:x + width]
-    return mask
-
-# %% tags=["export"]
-def _labelled(model, piece, channels):
-    """Labels of a piece; a tiny one gets company at its edges."""
-    import torch
     from PIL import Image
-    height, width = piece.shape[:2]
+
+    from seglib import training
     if channels == 1:
-        piece = np.array(Image.fromarray(piece).convert("L"))[..., None]
-    more = [(0, max(0, LEAST - n)) for n in (height, width)]
-    piece = np.pad(piece, [*more, (0, 0)], mode="edge")
-    here = next(model.parameters()).device
-    with torch.inference_mode():
-        x = torch.from_numpy(piece).permute(2, 0, 1)[None].to(here)
-        mask = model(x / 255).argmax(1)[0].to(torch.uint8)
-    return mask.cpu().numpy()[:height, :width]
+        image = np.array(Image.fromarray(image).convert("L"))
+    return training.predict(model, image, **how)
 
 # %% [markdown]
-# Is it true that windows change nothing? `ConvNet` has four layers of
-# 3 × 3, so a pixel is decided by what lies at most four pixels away. A
-# margin of four must do.
+# Do the windows change anything? A network of four layers of 3 × 3
+# decides a pixel by what lies at most four pixels away, so a margin of
+# four must do.
 
 # %%
 import torch
 
 from seglib.display import describe as in_shares
 from seglib.display import show
-from seglib.training import ConvNet
 
+# %%
 torch.manual_seed(1)
-net = ConvNet(3, width=8).eval()
-net[-1].weight.data *= 99                   # so that it has opinions
+net = seglib.resolve("model", "convnet")(3, width=8)
+list(net.parameters())[-2].data *= 99       # so that it has opinions
 rng = np.random.default_rng(0)
 image = rng.integers(0, 256, (70, 101, 3), dtype=np.uint8)
-at_once = label(net, image, window=101)
+at_once = label(net, image, precision="fp32")
 for margin in range(5):
-    piecewise = label(net, image, window=32, margin=margin)
+    piecewise = label(net, image, window=40, margin=margin,
+                      precision="fp32")
     print(margin, (piecewise != at_once).sum(), "pixels differ")
 
 # %%
@@ -686,8 +632,9 @@ def _predict_one(model, about, path, outputs, options):
     """Whether it failed."""
     try:
         image = read_any(path)
-        mask = label(model, image, about["channels"], options.window,
-                     options.margin)
+        mask = label(model, image, about["channels"],
+                     window=options.window, margin=options.margin,
+                     precision=options.precision)
         for target, content in zip(outputs, (mask, None)):
             _write_png(target, overlaid(image, mask)
                        if content is None else content)
@@ -721,7 +668,8 @@ def evaluate(options) -> int:
     target = _target(options, asked["data"])
     data = Uniform(open_data(asked, options.split), asked["size"],
                    about["channels"])
-    scores = training.evaluate(model, data)
+    scores = training.evaluate(model, data, batch_size=options.batch,
+                               precision=options.precision)
     print(_table(scores))
     _write_json(target, _plain(scores) | {"data": asked,
                                           "split": options.split})
@@ -844,10 +792,6 @@ def _run_options(add):
 
 # %% tags=["export"]
 def _machine_options(add):
-    add("--device", help="cpu, cuda, cuda:1, mps; by default the"
-        " fastest")
-    add("--precision", choices=("fp32", "bf16"),
-        help="by default what is fastest here")
     add("--compile", action="store_true", help="torch.compile")
     add("--workers", type=int, default=0,
         help="processes that read large data sets (default 0)")
@@ -868,12 +812,15 @@ def _train_parser(commands):
     _recipe_options(one.add_argument)
     _run_options(one.add_argument)
     _machine_options(one.add_argument)
+    _device(one)
     one.set_defaults(call=train)
 
 # %% tags=["export"]
 def _device(one):
     one.add_argument("--device", help="cpu, cuda, cuda:1, mps; by"
                      " default the fastest")
+    one.add_argument("--precision", choices=("fp32", "bf16"),
+                     help="by default what is fastest here")
 
 
 def _overwrite(one):
@@ -888,6 +835,8 @@ def _evaluate_parser(commands):
     one.add_argument("--split", default="val", help="train, val, test"
                      " or what the set has (default %(default)s)")
     one.add_argument("--out", help="file of scores (default in RUN)")
+    one.add_argument("--batch", type=int, default=8,
+                     help="pictures at once (default %(default)s)")
     _overwrite(one)
     _data_options(one.add_argument, None, " (default the run's own)")
     _device(one)
@@ -903,10 +852,10 @@ def _predict_parser(commands):
     one.add_argument("out", metavar="OUT",
                      help="gets masks/ (labels as PNG) and overlays/")
     _overwrite(one)
-    one.add_argument("--window", type=int, default=512,
-                     help="pixels a side (default %(default)s)")
-    one.add_argument("--margin", type=int, default=64,
-                     help="read around it (default %(default)s)")
+    one.add_argument("--window", type=int, default=1024, help="pixels"
+                     " a side that are seen at once (default 1024)")
+    one.add_argument("--margin", type=int, default=128,
+                     help="of these, not trusted at rims (default 128)")
     _device(one)
     one.set_defaults(call=predict)
 
