@@ -635,9 +635,8 @@ def _predict_one(model, about, path, outputs, options):
         mask = label(model, image, about["channels"],
                      window=options.window, margin=options.margin,
                      precision=options.precision)
-        for target, content in zip(outputs, (mask, None)):
-            _write_png(target, overlaid(image, mask)
-                       if content is None else content)
+        _write_png(outputs[0], mask)
+        _write_png(outputs[1], overlaid(image, mask))
     except (OSError, ValueError, SyntaxError) as error:
         print(f"{path.name}: {error}", file=sys.stderr)
         return True
