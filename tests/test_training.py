@@ -201,6 +201,15 @@ def test_absent_classes_do_not_count():
         assert loss(sure, target) < 1e-6
 
 
+def test_dice_of_absent_classes():
+    logits, target = problem(classes=4, void=0, double=False)
+    two = training.dice_loss(logits[:, :2], target % 2)
+    four = training.dice_loss(
+        torch.cat([logits[:, :2], torch.full_like(logits[:, :2], -1e4)], 1),
+        target % 2)
+    assert torch.isclose(two, four)
+
+
 # Class weights
 
 def test_median_frequency_counts_only_images_with_the_class():
@@ -326,6 +335,17 @@ def test_fit_leaves_the_callers_dice_alone(data):
 
 def noisy(images, masks):
     return images + 0.1 * torch.randn_like(images), masks
+
+
+def test_each_step_throws_its_own_dice(data):
+    thrown = []
+
+    def watched(images, masks):
+        thrown.append(torch.rand(1).item())
+        return images, masks
+    fit(model(), data, steps=4, augment=watched)
+    fit(model(), data, steps=4, augment=watched)
+    assert thrown[:4] == thrown[4:] and len(set(thrown)) == 4
 
 
 @pytest.mark.parametrize("die_at", [1, 3, 4, 6])
