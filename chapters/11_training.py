@@ -31,7 +31,7 @@
 # **You need** masks and VOID (chapter 01), the confusion matrix and IoU
 # (chapter 03), superpixels and texture (chapter 07), street scenes
 # (chapter 10). Three appendices stand below this chapter: A4 keeps runs
-# alive, A8 makes batches, A9 draws networks.
+# alive, A10 makes batches, A11 draws networks.
 #
 # **Exports** `fit`, `evaluate`, `predict`; the losses `cross_entropy`,
 # `focal`, `dice_loss`, `lovasz_softmax`; `class_weights`, `poly`; the
@@ -768,7 +768,7 @@ class ConvNet(nn.Sequential):
         return super().forward(4 * x - 2)
 
 # %% [markdown]
-# The drawing is made by the network itself, by hooks (appendix A9):
+# The drawing is made by the network itself, by hooks (appendix A11):
 # every bar is a layer, as high as its feature map and as wide as it has
 # channels. This one has no steps; wait for the next chapter.
 
@@ -821,7 +821,7 @@ except ValueError as error:
 # A set that fits is read once and stays on the device, as bytes;
 # larger ones are read by worker processes while the device computes.
 # All of that, and how several processes share a batch, is told in
-# appendix A8.
+# appendix A10.
 
 
 # %% [markdown]
@@ -954,7 +954,7 @@ print("here we take", best_precision(x.device))
 # there rows are collected and read twenty at a time. When one of them
 # is NaN, we still know exactly which; and as rows are always read
 # before weights are saved, **no checkpoint ever holds a NaN**. (In a
-# notebook it draws its curve; `LivePlot` of appendix A9 does so while
+# notebook it draws its curve; `LivePlot` of appendix A11 does so while
 # the training runs.)
 
 # %% tags=["export"]
