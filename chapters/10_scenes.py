@@ -81,7 +81,8 @@ plt.rcParams.update(PLOT_STYLE)
 # scene*. On photographs we can measure that one network beats another.
 # We cannot take a photograph, change **one** cause, and ask again.
 #
-# In a world of our own we can. It should be cheap (a hundred scenes a
+# In a world of our own, by {term}`procedural generation`, we can. It
+# should be cheap (a hundred scenes a
 # second on one core), it should not bore us, and every dial on it
 # should do one thing. The last is harder than it sounds. Whoever builds
 # a world builds in shortcuts without noticing, and networks find them.
@@ -780,7 +781,7 @@ assert full[8][0][POLE] < 0.15 < full[2][0][POLE]
 # %% [markdown]
 # ## The dial `ambiguity`: is it the tower?
 #
-# Neutral scenes. First an intervention: flip what the towers say. The
+# Neutral scenes. First an {term}`intervention`: flip what the towers say. The
 # masks must not move, and in the images nothing but the caps.
 
 # %%
@@ -924,11 +925,12 @@ for sides, scores in pooled.items():
 # %% [markdown]
 # At 0 the global level suffices: that is this dial's null. At 1 it
 # fails for the scenes whose towers disagree, and the halves are needed.
-# Between, only the two together get everything right.
+# Between, neither of the two gets everything right, and both together
+# do, although the halves alone come close.
 
 # %%
-assert pooled[0.0]["1"] > 0.99 and pooled[0.5]["1, 2"] > 0.97
-assert max(pooled[0.5]["1"], pooled[0.5]["2"]) < 0.93
+assert pooled[0.0]["1"] > 0.98 > pooled[0.0]["2"] + 0.02
+assert pooled[0.5]["1, 2"] > max(pooled[0.5]["1"], pooled[0.5]["2"])
 assert pooled[1.0]["2"] > 0.97 and pooled[1.0]["1"] < 0.85
 
 # %% [markdown]
@@ -937,7 +939,8 @@ assert pooled[1.0]["2"] > 0.97 and pooled[1.0]["1"] < 0.85
 # were blown up in blocks, the second level would carry nothing. It is
 # the bilinear ramp between the rows that brings the message down, and
 # only to vehicles that are not at the very bottom. The finer levels
-# carry nothing here. An honest dial says what it does *not* need.
+# carry next to nothing here. An honest dial says what it does *not*
+# need.
 
 # %% [markdown]
 # ## The dial `scale`: how large a window?
@@ -1279,7 +1282,8 @@ assert abs(photons.var() / photons.mean() - 1) < 0.03
 #
 # ## Moving image and mask together
 #
-# Six hundred scenes are few. A mirrored street is a street, too, and so
+# Six hundred scenes are few, and {term}`data augmentation` makes more of
+# them. A mirrored street is a street, too, and so
 # is one seen from a little nearer, or in other colours. But whatever
 # moves the image must move the mask in the same way, with two
 # differences: **labels are never mixed** (half way between *sky* 0 and
@@ -1558,7 +1562,7 @@ def contrast(weather):
     sample = StreetScenes(1, seed=6, weather=weather)[0]
     mean = [sample.image[sample.mask == c].mean(0)
             for c in (SKY, BUILDING, ROAD)]
-    return np.linalg.norm(mean[0] - mean[1]).round()
+    return int(np.linalg.norm(mean[0] - mean[1]))
 
 print({w: contrast(w) for w in ("clear", "fog")})
 assert contrast("fog") < contrast("clear")

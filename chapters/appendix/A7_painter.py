@@ -83,7 +83,7 @@ assert abs(counts - 1000).max() < 4 * np.sqrt(1000 * 5 / 6)
 # %% [markdown]
 # For every pixel a cryptographic hash would be too slow. `scatter` is
 # its poor cousin: a few multiplications mix the bits of a place. Its
-# numbers jump from place to place; `noise` smooths them, by blending
+# numbers jump from place to place; `noise` ({term}`value noise`) blends
 # the four corners of a cell. Also in integers, so that a leaf's edge,
 # which depends on it, is the same edge everywhere.
 
@@ -134,10 +134,11 @@ show(*((f >> 8).astype(np.uint8) for f in fields),
 #
 # $$u = u_0 + \frac{F X}{z}, \qquad v = v_0 + \frac{F\,(1600 - Y)}{z}.$$
 #
-# Every pixel is sampled four times, two by two, and a sample's place is
-# counted in sixteenths: fine enough for any edge, and whole. Division
-# rounds down, always in the same way; no sine, no square root, nothing
-# on which two computers might disagree in the last digit.
+# Every pixel is sampled four times, two by two ({term}`supersampling`),
+# and a sample's place is counted in sixteenths: fine enough for any
+# edge, and whole. Division rounds down, always in the same way; no
+# sine, no square root, nothing on which two computers might disagree in
+# the last digit.
 #
 # A *thing* has a label, and consists of *parts*: polygons and ovals,
 # each a row of whole numbers. What stands for what, the constants say.
