@@ -7,6 +7,7 @@ Exported from A4_long_runs.py; edit the chapter, not this file.
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
@@ -38,13 +39,19 @@ __all__ = [
     "write_whole",
     "save_checkpoint",
     "load_checkpoint",
+    "Exchange",
     "WorkerLost",
+    "Membership",
     "World",
     "join",
+    "differences",
     "RunFolder",
     "StopRequest",
 ]
 
+
+# What does a run know?
+# ---------------------
 
 def random_state() -> dict:
     """Where the random numbers of this process stand.
@@ -57,7 +64,7 @@ def random_state() -> dict:
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "What does a run know?".
     """
     kind, key, *rest = np.random.get_state()
     state = {"python": random.getstate(),
@@ -73,7 +80,7 @@ def set_random_state(state: dict) -> None:
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "What does a run know?".
     """
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
@@ -88,19 +95,18 @@ def capture(world: World | None = None, **parts) -> dict:
     Parameters
     ----------
     world : World, optional
-        With several processes: all of them call this, for each has
-        random numbers of its own.
+        With several processes: all of them call this.
     **parts
-        Whatever has a `state_dict` (model, optimiser, schedule, grad
-        scaler) gives that. Anything else is kept as it is: numbers,
-        strings, tensors, and lists and dicts of them. Pass the bare
-        model, not what `World.wrap` made of it.
+        Whatever has a `state_dict` (model, optimiser, schedule) gives
+        that. Anything else is kept as it is: numbers, strings, tensors,
+        and lists and dicts of them. Pass the bare model, not what
+        `World.wrap` made of it.
 
     Returns
     -------
     dict
-        The parts by name, and "random". Tensors are not copied: save
-        it before the next step.
+        The parts by name, and "random". Tensors are not copied: save it
+        before the next step.
 
     Examples
     --------
@@ -109,7 +115,7 @@ def capture(world: World | None = None, **parts) -> dict:
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "What does a run know?".
     """
     mine = random_state()
     state = {"random": world.gather(mine) if world else [mine]}
@@ -143,23 +149,30 @@ def restore(state: dict, world: World | None = None, **parts) -> dict:
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "What does a run know?".
     """
     for name, part in parts.items():
-        if name not in state:
-            raise ValueError(f"state holds {', '.join(state)};"
-                             f" needed: {name}")
-        try:
-            part.load_state_dict(state[name])
-        except (RuntimeError, ValueError, KeyError) as error:
-            said = " ".join(str(error).split())[:300]
-            raise ValueError(f"{name} is not the one that was"
-                             f" captured: {said}") from None
+        _restore_part(name, part, state)
     rank = world.rank if world else 0
     set_random_state(state["random"][rank % len(state["random"])])
     return {name: value for name, value in state.items()
             if name not in {"random", *parts}}
 
+
+def _restore_part(name, part, state):
+    if name not in state:
+        raise ValueError(f"state holds {', '.join(state)};"
+                         f" needed: {name}")
+    try:
+        part.load_state_dict(copy.deepcopy(state[name]))
+    except (RuntimeError, ValueError, KeyError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise ValueError(f"{name} is not the one that was captured:"
+                         f" {said}") from None
+
+
+# When is a file written?
+# -----------------------
 
 def write_whole(path: str | Path, write: Callable) -> None:
     """Write a file completely, or leave the old one as it was.
@@ -178,7 +191,7 @@ def write_whole(path: str | Path, write: Callable) -> None:
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "When is a file written?".
     """
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -209,7 +222,7 @@ def save_checkpoint(path: str | Path, state: dict) -> None:
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "When is a file written?".
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -233,83 +246,52 @@ def load_checkpoint(path: str | Path) -> dict:
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "When is a file written?".
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"path is {str(path)!r}; there is no"
-                                " checkpoint")
+    _check_archive(path)
     try:
-        state = _read_checkpoint(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, KeyError):
+        state = None
+    if not isinstance(state, dict) or state.pop(_MARK, None) != 1:
+        raise ValueError(f"path is {str(path)!r}, which is no"
+                         " checkpoint of seglib.runs")
+    return state
+
+
+def _check_archive(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            fault = archive.testzip()
+    except FileNotFoundError:
+        raise
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError,
             NotImplementedError) as error:
-        fault = f"cannot be read ({error})"
-    except (pickle.UnpicklingError, RuntimeError, KeyError):
-        fault = "holds other things than tensors and numbers"
-    else:
-        if isinstance(state, dict) and state.pop(_MARK, None) == 1:
-            return state
-        fault = "is no checkpoint of seglib.runs"
-    raise ValueError(f"path is {str(path)!r}, which {fault}")
+        fault = error
+    if fault is not None:
+        raise ValueError(f"path is {str(path)!r}, which is damaged:"
+                         f" {fault}")
 
 
-def _read_checkpoint(path):
-    with zipfile.ZipFile(path) as archive:
-        if (name := archive.testzip()) is not None:
-            raise zipfile.BadZipFile(f"wrong checksum of {name}")
-    return torch.load(path, map_location="cpu", weights_only=True)
+# What is a rank?
+# ---------------
 
-
-class WorkerLost(RuntimeError):
-    """Another process of the run is gone, or has been silent too long.
+class Exchange:
+    """What the processes of a run tell each other; see `World`.
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "What is a rank?".
     """
-
-
-@dataclass(frozen=True)
-class World:
-    """The processes of a run, seen from one of them.
-
-    `join` makes one. As a context manager it leaves in the end, and
-    turns the many errors that a lost process causes into `WorkerLost`.
-
-    Parameters
-    ----------
-    rank : int
-        Which of the processes this is, from 0.
-    size : int
-        How many there are; 1 without `torchrun`, and then every method
-        returns what it is given.
-    local : int
-        Which of the processes on this machine: the number of its GPU.
-
-    Chapter
-    -------
-    A4 Long runs
-    """
-
-    rank: int = 0
-    size: int = 1
-    local: int = 0
-
-    main = property(lambda self: self.rank == 0, doc="Whether it is"
-                    " this one that writes and prints.")
-
-    def part(self, items):
-        """Every `size`-th item, from `rank` on: this one's share."""
-        return items[self.rank::self.size]
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Sum over the processes, the same in all; not differentiated.
-        """
+        """Sum over the processes, the same in all; no gradient."""
         if self.size > 1:
             tensor = tensor.detach().clone()
             dist.all_reduce(tensor)
         return tensor
 
-    def any(self, wish: bool) -> bool:
+    def any(self, wish) -> bool:
         """Whether one of the processes wishes so."""
         return bool(self.sum(torch.tensor(int(bool(wish)))))
 
@@ -321,48 +303,38 @@ class World:
         return values
 
     def share(self, value):
-        """What the main process has, for all; call it in each."""
-        values = [value]
-        if self.size > 1:
-            dist.broadcast_object_list(values, src=0)
-        return values[0]
+        """What rank 0 has, for all; each of them calls it."""
+        return self.gather(value)[0]
 
-    def device(self, prefer=None) -> torch.device:
-        """As `environment.device`; of several GPUs each gets its own.
-        """
-        first = environment.device(prefer)
-        if self.size == 1 or first.type == "cpu":
-            return first
-        there = torch.cuda.device_count()
-        if self.local >= there:
-            raise ValueError(
-                f"--nproc-per-node is above {self.local}; needed: at"
-                f" most {there}, the GPUs here, or SEGLIB_DEVICE=cpu")
-        torch.cuda.set_device(self.local)
-        return torch.device("cuda", self.local)
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The model, its gradients averaged over the processes.
+class WorkerLost(RuntimeError):
+    """Another process of the run is gone, or silent for too long.
 
-        Parameters
-        ----------
-        model : nn.Module
-            On its device. On GPUs its batch normalisation will look at
-            the whole batch (its layers are replaced); on CPUs PyTorch
-            has none that can, and each process normalises its part.
+    Chapter
+    -------
+    A4 Long runs, "What is a rank?".
+    """
 
-        Returns
-        -------
-        nn.Module
-            `model` itself, or it in PyTorch's DistributedDataParallel.
-        """
-        if self.size == 1:
-            return model
-        here = next(model.parameters()).device
-        if here.type == "cpu":
-            return DistributedDataParallel(model)
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return DistributedDataParallel(model, device_ids=[here])
+
+def _lost(world, error):
+    """The error for a lost process, if `error` comes from that."""
+    network = isinstance(error, RuntimeError) and "gloo" in str(error)
+    if not network and not isinstance(error, dist.DistError):
+        return None
+    said = str(error).split("] ", 1)[-1].split(". ")[0]
+    return WorkerLost(
+        f"rank {world.rank} of {world.size}: another process of the"
+        f" run is gone or silent ({said}); the last checkpoint is"
+        " whole: start again to go on")
+
+
+class Membership:
+    """To be one of the processes of a run, for a while; see `World`.
+
+    Chapter
+    -------
+    A4 Long runs, "What is a rank?".
+    """
 
     def leave(self) -> None:
         """End the conversation; the process goes on alone."""
@@ -373,18 +345,89 @@ class World:
         return self
 
     def __exit__(self, kind, error, traceback):
-        if self.size > 1 and _is_lost(error):
-            said = str(error).split("] ", 1)[-1].split(". ")[0]
-            raise WorkerLost(
-                f"rank {self.rank} of {self.size}: another process of"
-                f" the run is gone or silent ({said}); the last"
-                " checkpoint is whole: start again to go on") from None
+        if self.size > 1 and (lost := _lost(self, error)):
+            raise lost from None
         self.leave()
 
 
-def _is_lost(error):
-    return (isinstance(error, dist.DistError)
-            or isinstance(error, RuntimeError) and "gloo" in str(error))
+def _wrapped(model):
+    here = next(model.parameters()).device
+    if here.type == "cpu":
+        return DistributedDataParallel(model)
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return DistributedDataParallel(model, device_ids=[here])
+
+
+def _own_gpu(local):
+    there = torch.cuda.device_count()
+    if local >= there:
+        raise ValueError(
+            f"there are more than {local} processes; needed: at most"
+            f" {there}, a GPU for each, or SEGLIB_DEVICE=cpu")
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
+
+
+@dataclass(frozen=True)
+class World(Exchange, Membership):
+    """The processes of a run, seen from one of them; `join` makes one.
+
+    As a context manager it leaves in the end, and turns the many errors
+    that a lost process causes into `WorkerLost`.
+
+    Parameters
+    ----------
+    rank : int
+        Which of the processes this is, from 0.
+    size : int
+        How many there are; 1 without `torchrun`, and then every method
+        returns what it is given.
+    local : int
+        Which of those on this machine: the number of its GPU.
+
+    Examples
+    --------
+    >>> World().part([3, 1, 2]), World(rank=1, size=2).part([3, 1, 2])
+    ([3, 1, 2], [1])
+
+    Chapter
+    -------
+    A4 Long runs, "What is a rank?".
+    """
+
+    rank: int = 0
+    size: int = 1
+    local: int = 0
+
+    main = property(lambda self: self.rank == 0,
+                    doc="Whether this is the one that writes files.")
+
+    def part(self, items):
+        """This one's share: every `size`-th, from `rank` on."""
+        return items[self.rank::self.size]
+
+    def device(self, prefer=None) -> torch.device:
+        """As `environment.device`; of several GPUs each has its own."""
+        device = environment.device(prefer)
+        alone = self.size == 1 or device.type == "cpu"
+        return device if alone else _own_gpu(self.local)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model, its gradients averaged over the processes.
+
+        Parameters
+        ----------
+        model : nn.Module
+            On its device. On GPUs its batch normalisation will look at
+            the whole batch (the layers are replaced); on CPUs PyTorch
+            has none that can, and each process normalises its part.
+
+        Returns
+        -------
+        nn.Module
+            `model` itself, or it in PyTorch's DistributedDataParallel.
+        """
+        return model if self.size == 1 else _wrapped(model)
 
 
 def join(timeout: float = 600) -> World:
@@ -403,15 +446,72 @@ def join(timeout: float = 600) -> World:
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "What is a rank?".
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
     if not dist.is_torchelastic_launched() or size == 1:
         return World()
     if not dist.is_initialized():
-        dist.init_process_group(timeout=timedelta(seconds=timeout))
-    local = int(os.environ["LOCAL_RANK"])
-    return World(dist.get_rank(), size, local)
+        limit = timedelta(seconds=timeout)
+        store, rank, size = next(dist.rendezvous("env://",
+                                                 timeout=limit))
+        life = os.environ["TORCHELASTIC_RESTART_COUNT"]
+        dist.init_process_group(
+            store=dist.PrefixStore(life, store), rank=rank,
+            world_size=size, timeout=limit)
+    return World(dist.get_rank(), size, int(os.environ["LOCAL_RANK"]))
+
+
+# What lies in a run's folder?
+# ----------------------------
+
+def differences(known: dict, asked: dict) -> str:
+    """Where two settings differ, in words; empty if they do not.
+
+    Examples
+    --------
+    >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0})
+    'lr 0.1, now 0.2'
+
+    Chapter
+    -------
+    A4 Long runs, "What lies in a run's folder?".
+    """
+    return "; ".join(f"{key} {known.get(key)!r}, now {asked.get(key)!r}"
+                     for key in known | asked
+                     if known.get(key) != asked.get(key))
+
+
+def _claim(folder, config, resume):
+    """Why a run may not begin or go on here, or None if it may."""
+    asked = json.loads(json.dumps(config))
+    if not folder.config.exists():
+        folder.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asked, indent=1).encode()
+        return write_whole(folder.config, lambda f: f.write(text))
+    if not resume:
+        return FileExistsError(f"folder {str(folder.path)!r} holds a"
+                               " run; needed: another one, or resume")
+    known = json.loads(folder.config.read_text(encoding="utf-8"))
+    fault = differences(known, asked)
+    return ValueError(f"folder {str(folder.path)!r} holds another run:"
+                      f" {fault}") if fault else None
+
+
+def _save(folder, state, best):
+    if best:
+        save_checkpoint(folder.best, {
+            name: value for name, value in state.items()
+            if name not in ("optimizer", "scheduler", "random")})
+    save_checkpoint(folder.last, state)
+    if rows := state.get("history"):
+        text = io.StringIO(newline="")
+        names = dict.fromkeys(name for row in rows for name in row)
+        table = csv.DictWriter(text, names)
+        table.writeheader()
+        table.writerows(rows)
+        write_whole(folder.history, lambda file: file.write(
+            text.getvalue().encode()))
 
 
 class RunFolder:
@@ -420,21 +520,27 @@ class RunFolder:
     Parameters
     ----------
     path : path
-        `config.json` (what was asked for), `history.csv` (a row per
-        epoch), `last.pt` (everything, to go on), `best.pt` (the best
-        weights, under "model").
+
+    Attributes
+    ----------
+    config : Path
+        `config.json`: what was asked for.
+    history : Path
+        `history.csv`: a row per epoch.
+    last, best : Path
+        `last.pt`: everything, to go on. `best.pt`: the best weights,
+        under "model".
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "What lies in a run's folder?".
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.config = self.path / "config.json"
-        self.history = self.path / "history.csv"
-        self.last = self.path / "last.pt"
-        self.best = self.path / "best.pt"
+        self.config, self.history, self.last, self.best = (
+            self.path / name for name in (
+                "config.json", "history.csv", "last.pt", "best.pt"))
 
     def begin(self, config: dict, resume: bool = False,
               world: World = World()) -> dict | None:
@@ -443,7 +549,7 @@ class RunFolder:
         Parameters
         ----------
         config : dict
-            All that decides how the run goes, for JSON.
+            All that decides how the run goes; numbers and strings.
         resume : bool
             Whether to go on, if there is something to go on with.
         world : World
@@ -461,29 +567,11 @@ class RunFolder:
         ValueError
             If the run that is here was asked for otherwise.
         """
-        fault = self._open(config, resume) if world.main else None
+        fault = _claim(self, config, resume) if world.main else None
         if fault := world.share(fault):
             raise fault
-        return load_checkpoint(self.last) if self.last.exists() else None
-
-    def _open(self, config, resume):
-        asked = json.loads(json.dumps(config))
-        if not self.config.exists():
-            self.path.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(asked, indent=1).encode()
-            write_whole(self.config, lambda file: file.write(text))
-            return None
-        if not resume:
-            return FileExistsError(
-                f"folder is {str(self.path)!r}, which holds a run;"
-                " needed: another folder, or resume")
-        known = json.loads(self.config.read_text(encoding="utf-8"))
-        differ = [f"{key} {known.get(key)!r}, now {asked.get(key)!r}"
-                  for key in known | asked
-                  if known.get(key) != asked.get(key)]
-        return ValueError(
-            f"folder is {str(self.path)!r}, whose run has"
-            f" {'; '.join(differ)}; needed: the same") if differ else None
+        there = self.last.exists()
+        return load_checkpoint(self.last) if there else None
 
     def save(self, state: dict, best: bool = False) -> None:
         """Keep the run's state; only the main process calls this.
@@ -491,31 +579,22 @@ class RunFolder:
         Parameters
         ----------
         state : dict
-            From `capture`: "model" among it, and "history", a list of
-            dicts, if there is one.
+            From `capture`: with "model", and, if there is one,
+            "history", a list of dicts.
         best : bool
             Whether these are the best weights so far.
         """
-        if best:
-            save_checkpoint(self.best, {
-                name: value for name, value in state.items()
-                if name not in ("optimizer", "scheduler", "random")})
-        save_checkpoint(self.last, state)
-        if rows := state.get("history"):
-            text = io.StringIO(newline="")
-            names = dict.fromkeys(name for row in rows for name in row)
-            table = csv.DictWriter(text, names)
-            table.writeheader()
-            table.writerows(rows)
-            write_whole(self.history, lambda file: file.write(
-                text.getvalue().encode()))
+        _save(self, state, best)
 
+
+# What if somebody presses Ctrl-C?
+# --------------------------------
 
 class StopRequest:
     """Ctrl-C and SIGTERM, noted until the loop has time for them.
 
-    True once somebody has asked. The second time it is not noted but
-    raised, as KeyboardInterrupt.
+    True once somebody has asked. A second Ctrl-C is not noted but
+    raised, as ever. In a thread it is never asked.
 
     Examples
     --------
@@ -525,27 +604,31 @@ class StopRequest:
 
     Chapter
     -------
-    A4 Long runs
+    A4 Long runs, "What if somebody presses Ctrl-C?".
     """
 
-    def __init__(self):
-        self.asked = False
+    asked = False
 
     def __bool__(self):
         return self.asked
+
+    def __enter__(self):
+        self.before = _listen(self._note)
+        return self
 
     def _note(self, number, frame):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
 
-    def __enter__(self):
-        self.before = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *error):
+    def __exit__(self, kind, error, traceback):
         for number, handler in self.before.items():
             signal.signal(number, handler)
+
+
+def _listen(handler):
+    """Have signals handled; the handlers that they had before."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.signal(number, handler)
+            for number in (signal.SIGINT, signal.SIGTERM)}
