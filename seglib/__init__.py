@@ -13,6 +13,7 @@ REGISTRY = {
     "dataset": {
         "bsds500": "seglib.datasets:BSDS500",
         "camvid": "seglib.datasets:CamVid",
+        "cells": "seglib.scenes:Cells",
         "cityscapes": "seglib.datasets:Cityscapes",
         "documents": "seglib.datasets:Documents",
         "grabcut50": "seglib.datasets:GrabCut50",

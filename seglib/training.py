@@ -722,7 +722,7 @@ def _classes_of(model, reader):
 
 
 def _names(reader):
-    names = getattr(reader.data, "classes", ())
+    names = getattr(reader.data[0], "classes", ())
     return names if len(names) == reader.classes else reader.classes
 
 
@@ -1146,14 +1146,15 @@ def spans(length: int, window: int, margin: int):
     Parameters
     ----------
     length, window, margin : int
-        In pixels. `margin` pixels are dropped at either end of a
+        In pixels; a window has at least 64. `margin` pixels are dropped at either end of a
         window, but not at the ends of the picture.
 
     Returns
     -------
     list of (start, stop, first, last)
-        Read start..stop, keep first..last. All starts are multiples of
-        `window - 2 * margin`.
+        Read start..stop, keep first..last. If window and margin are
+        multiples of 32, so are all starts; no window is smaller than 32
+        unless the picture is.
 
     Examples
     --------
@@ -1164,11 +1165,13 @@ def spans(length: int, window: int, margin: int):
     -------
     11 Training a pixel classifier, "How large may a picture be?".
     """
-    if not 0 <= 2 * margin < window:
+    if not 0 <= 2 * margin < window or window < 64:
         raise ValueError(f"margin is {margin}, window {window}; needed:"
-                         " 0 or more, and less than half the window")
+                         " a window from 64, a margin below its half")
     found, start, kept = [], 0, 0
     while kept < length:
+        if length - start < 32:         # too small for a network
+            start = max(0, start - 32)
         stop = min(start + window, length)
         last = length if stop == length else stop - margin
         found.append((start, stop, kept, last))

@@ -30,7 +30,8 @@
 #
 # **You need** chapter 01. Chapter 10 builds a town with these tools.
 #
-# **Exports** `draw`, `scatter`, `noise`, `Stage`, `fill`, `develop`.
+# **Exports** `draw`, `scatter`, `noise`, `Stage`, `solid`, `polygon`,
+# `box`, `oval`, `fill`, `develop`.
 
 # %% tags=["export"]
 from hashlib import blake2b
@@ -82,7 +83,7 @@ assert abs(counts - 1000).max() < 4 * np.sqrt(1000 * 5 / 6)
 # %% [markdown]
 # For every pixel a cryptographic hash would be too slow. `scatter` is
 # its poor cousin: a few multiplications mix the bits of a place. Its
-# numbers jump from place to place; `noise` smooths them, by blending
+# numbers jump from place to place; `noise` ({term}`value noise`) blends
 # the four corners of a cell. Also in integers, so that a leaf's edge,
 # which depends on it, is the same edge everywhere.
 
@@ -133,10 +134,11 @@ show(*((f >> 8).astype(np.uint8) for f in fields),
 #
 # $$u = u_0 + \frac{F X}{z}, \qquad v = v_0 + \frac{F\,(1600 - Y)}{z}.$$
 #
-# Every pixel is sampled four times, two by two, and a sample's place is
-# counted in sixteenths: fine enough for any edge, and whole. Division
-# rounds down, always in the same way; no sine, no square root, nothing
-# on which two computers might disagree in the last digit.
+# Every pixel is sampled four times, two by two ({term}`supersampling`),
+# and a sample's place is counted in sixteenths: fine enough for any
+# edge, and whole. Division rounds down, always in the same way; no
+# sine, no square root, nothing on which two computers might disagree in
+# the last digit.
 #
 # A *thing* has a label, and consists of *parts*: polygons and ovals,
 # each a row of whole numbers. What stands for what, the constants say.
@@ -166,13 +168,16 @@ class Stage:
         self.size, self.focal = size, 30 * height
         self.u = STEP * width + middle * height // 3
         self.v = horizon * height // 3
-        self.parts, self.labels, self.depths = [], [], []
+        self.parts, self.labels, self.lamps = [], [], []
 
     def stand(self, label, x=0, z=1000):
         """A new thing, `x` mm to the right and `z` mm away."""
         self.labels.append(label)
-        self.depths.append(z)
         self.x, self.z = x, z
+
+    def shine(self, x, y, radius, colour):
+        """A lamp at (x, y) from the thing's foot, which lights up."""
+        self.lamps.append((self.x + x, y, self.z, radius, *colour))
 
     def project(self, x, y, z):
         return (self.u + self.focal * x // z,
@@ -201,10 +206,11 @@ def solid(stage, material, colour, *corners, plane=0, seed=0, style=0):
 
 def polygon(stage, material, colour, *corners, seed=0, style=0):
     """A convex polygon with corners (x, y) from the thing's foot."""
-    places = [stage.project(stage.x + x, y, stage.z) for x, y in corners]
+    places = [stage.project(stage.x + x, y, stage.z)
+              for x, y in corners]
     _outline(stage, material, colour, places, 0, seed, style)
 
-
+# %% tags=["export"]
 def _outline(stage, material, colour, places, plane, seed, style):
     x, y = zip(*places)
     tail = len(x), *x, *[0] * (MOST - len(x)), *y
@@ -298,12 +304,14 @@ def _polygon(who, depth, part, p, u, focal):
 @njit(cache=True)
 def _oval(who, depth, part, p, grain):
     rows, columns = who.shape
-    x, y = (part[LEFT] + part[RIGHT]) // 2, (part[TOP] + part[BOTTOM]) // 2
+    x = (part[LEFT] + part[RIGHT]) // 2
+    y = (part[TOP] + part[BOTTOM]) // 2
     rx, ry = max(x - part[LEFT], 1), max(y - part[TOP], 1)
     more = 1000 + part[SWELL] * 7 // 10
     first, last = (y - ry * more // 1000) // STEP, y + ry * more // 1000
     last = (y if part[CUT] else last) // STEP + 1
-    a, b = (x - rx * more // 1000) // STEP, (x + rx * more // 1000) // STEP
+    wide = rx * more // 1000
+    a, b = (x - wide) // STEP, (x + wide) // STEP
     for r in range(max(first, 0), min(last, rows)):
         dy = (STEP * r + 8 - y) * 1024 // ry
         for s in range(max(a, 0), min(b + 1, columns)):
@@ -389,8 +397,38 @@ assert abs(disc - np.pi * (45 * 0.2) * (45 * 0.25)) < 5
 
 # %% tags=["export", "kernel"]
 @njit(cache=True)
-def develop(picture, who, owner, seed, grain, image, winner):
-    """Pixels from samples: mean colour, winning sample, and grain.
+def _vote(owner, who, y, x):
+    """Which of the four samples of a pixel speaks for it."""
+    best, most = 0, 0
+    for k in range(4):
+        mine, votes = owner[who[2 * y + k // 2, 2 * x + k % 2]], 0
+        for j in range(4):
+            votes += mine == owner[who[2 * y + j // 2, 2 * x + j % 2]]
+        if 2**20 * votes + mine > most:
+            best, most = k, 2**20 * votes + mine
+    return best
+
+
+@njit(cache=True)
+def _expose(picture, who, owner, seed, grain, image, best):
+    height, width = best.shape
+    for y in range(height):
+        for x in range(width):
+            best[y, x] = _vote(owner, who, y, x)
+            for c in range(3):
+                value = (picture[2 * y, 2 * x, c]
+                         + picture[2 * y, 2 * x + 1, c]
+                         + picture[2 * y + 1, 2 * x, c]
+                         + picture[2 * y + 1, 2 * x + 1, c]) / 4
+                normal = 0
+                for k in range(4 * (grain > 0)):
+                    normal += scatter(4 * x + k, 3 * y + c, seed)
+                value += (grain > 0) * grain * (normal - 131070) / 37837
+                image[y, x, c] = min(max(value + 0.5, 0), 255)
+
+# %% tags=["export"]
+def develop(picture, who, owner, seed: int, grain: float):
+    """Pixels from samples: mean colour, grain, and the winning sample.
 
     Parameters
     ----------
@@ -401,31 +439,27 @@ def develop(picture, who, owner, seed, grain, image, winner):
     seed : int
     grain : float
         Standard deviation of the noise, in grey values.
+
+    Returns
+    -------
     image : (H, W, 3) uint8 array
-        Written.
-    winner : (H, W) int32 array
-        Written: which of the four samples (0 to 3) speaks for all.
+    seen : (rows, columns), two (H, W) arrays
+        The sample that speaks for each pixel: `who[seen]` is (H, W).
     """
-    height, width = winner.shape
-    for y in range(height):
-        for x in range(width):
-            best, most = 0, 0
-            for k in range(4):
-                mine = owner[who[2 * y + k // 2, 2 * x + k % 2]]
-                votes = 0
-                for j in range(4):
-                    votes += mine == owner[
-                        who[2 * y + j // 2, 2 * x + j % 2]]
-                if 2**20 * votes + mine > most:
-                    best, most = k, 2**20 * votes + mine
-            winner[y, x] = best
-            for c in range(3):
-                value = (picture[2 * y, 2 * x, c]
-                         + picture[2 * y, 2 * x + 1, c]
-                         + picture[2 * y + 1, 2 * x, c]
-                         + picture[2 * y + 1, 2 * x + 1, c]) / 4
-                normal = 0
-                for k in range(4 * (grain > 0)):
-                    normal += scatter(4 * x + k, 3 * y + c, seed)
-                value += grain * (normal - 131070) / 37837
-                image[y, x, c] = min(max(value + 0.5, 0), 255)
+    size = len(who) // 2, who.shape[1] // 2
+    image, best = np.empty((*size, 3), np.uint8), np.empty(size, int)
+    _expose(picture, who, owner, seed, grain, image, best)
+    row, column = np.indices(size)
+    return image, (2 * row + best // 2, 2 * column + best % 2)
+
+# %%
+owner = np.array([part[1] for part in stage.parts], np.int32)
+grey = np.full((*who.shape, 3), 100, np.float32)
+image, seen = develop(grey, who, owner, 0, grain=10)
+mask = owner[who[seen]]
+assert (mask == 3).sum() == len(np.flatnonzero((mask == 3).any(axis=1)))
+assert abs(image.std() - 10) < 0.5 and abs(image.mean() - 100) < 0.5
+show(paint(mask), image, height=180, classes=stage.labels,
+     titles=("who speaks for each pixel", "grain"),
+     alt=["A disc, a frayed ring, and a pole that is one pixel wide all"
+          " the way.", "Grey with fine grain."])
