@@ -558,10 +558,10 @@ torch.manual_seed(1)
 net = seglib.resolve("model", "convnet")(3, width=8)
 list(net.parameters())[-2].data *= 99       # so that it has opinions
 rng = np.random.default_rng(0)
-image = rng.integers(0, 256, (70, 101, 3), dtype=np.uint8)
+image = rng.integers(0, 256, (90, 141, 3), dtype=np.uint8)
 at_once = label(net, image, precision="fp32")
 for margin in range(5):
-    piecewise = label(net, image, window=40, margin=margin,
+    piecewise = label(net, image, window=64, margin=margin,
                       precision="fp32")
     print(margin, (piecewise != at_once).sum(), "pixels differ")
 
@@ -1092,7 +1092,7 @@ unsure = np.where(sure < 0.5, 255, found["photo"]).astype(np.uint8)
 print(in_shares(unsure, about["classes"]))
 
 # %% [markdown] tags=["solution"]
-# Some of it, and for the wrong reason: this network is unsure because
+# Most of it, and for the wrong reason: this network is unsure because
 # it has hardly learned. One that has learned long is sure of streets
 # that are none. Probability says which of *these* classes, not whether
 # any of them.
