@@ -36,7 +36,7 @@
 # %% tags=["export"]
 import numpy as np
 from numba import njit
-from scipy.ndimage import label
+from scipy.ndimage import generate_binary_structure, label
 
 # %%
 import matplotlib.pyplot as plt
@@ -1081,7 +1081,8 @@ assert scores["Otsu"][12] < 0.9 and min(scores["Sauvola"]) > 0.9
 # pixel needs a bright relative {cite}`canny1986`.
 
 # %% tags=["export"]
-def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
+def hysteresis(image: np.ndarray, low, high,
+               connectivity: int = 1) -> np.ndarray:
     """Pixels above `low` that hang together with one above `high`.
 
     Parameters
@@ -1090,16 +1091,19 @@ def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
         As for `histogram`.
     low, high : numbers, or (H, W) arrays
         `low <= high` at every pixel.
+    connectivity : int
+        Pixels hang together over their 4 direct neighbours (1), or
+        over the diagonal ones too (2).
 
     Returns
     -------
     (H, W) bool array
-        Pixels hang together over their four direct neighbours.
 
     Raises
     ------
     TypeError, ValueError
-        If `image` is no grey image, or `low` is above `high` somewhere.
+        If `image` is no grey image, `low` is above `high` somewhere, or
+        `connectivity` is neither 1 nor 2.
 
     Notes
     -----
@@ -1114,7 +1118,11 @@ def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
     if not np.all(np.asarray(low) <= high):
         raise ValueError("low is above high; needed: low <= high"
                          " at every pixel")
-    pieces, number = label(image > low)
+    if connectivity not in (1, 2):
+        raise ValueError(f"connectivity is {connectivity};"
+                         " needed: 1 or 2")
+    pieces, number = label(
+        image > low, generate_binary_structure(2, connectivity))
     vouched = np.zeros(number + 1, dtype=bool)
     vouched[pieces[image > high]] = True
     return vouched[pieces]

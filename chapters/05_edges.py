@@ -364,7 +364,7 @@ assert (thin(*gradients(step, 0)) > 0).sum(axis=1).tolist() == [
 # {term}`hysteresis`, and this is the place where it was invented
 # {cite}`canny1986`. Only one thing differs from chapter 04: a line one
 # pixel wide runs over corners, so here *eight* neighbours hang
-# together. SciPy calls growing within a mask a propagation.
+# together.
 
 # %% tags=["export"]
 def canny(image: np.ndarray, sigma: float = 1.0, low: float = 0.0125,
@@ -379,8 +379,9 @@ def canny(image: np.ndarray, sigma: float = 1.0, low: float = 0.0125,
         Scale in pixels.
     low, high : float
         Slopes, in grey values (0 to 1) per pixel, `0 <= low <= high`.
-        An edge is at least `high` somewhere and `low` everywhere. (In
-        scikit-image, whose slopes are not divided, 8 times as much.)
+        An edge is above `high` somewhere and above `low` everywhere.
+        (In scikit-image, whose slopes are not divided, 8 times as
+        much.)
 
     Returns
     -------
@@ -399,9 +400,7 @@ def canny(image: np.ndarray, sigma: float = 1.0, low: float = 0.0125,
         raise ValueError(f"low is {low}, high {high};"
                          " needed: 0 <= low <= high")
     lines = thin(*gradients(image, sigma))
-    return ndimage.binary_propagation(
-        (lines > 0) & (lines >= high), np.ones((3, 3)),
-        mask=(lines > 0) & (lines >= low))
+    return hysteresis(lines, low, high, connectivity=2)
 
 # %%
 edges = canny(coins, 2, 0.01, 0.02)

@@ -233,8 +233,9 @@ def canny(image: np.ndarray, sigma: float = 1.0, low: float = 0.0125,
         Scale in pixels.
     low, high : float
         Slopes, in grey values (0 to 1) per pixel, `0 <= low <= high`.
-        An edge is at least `high` somewhere and `low` everywhere. (In
-        scikit-image, whose slopes are not divided, 8 times as much.)
+        An edge is above `high` somewhere and above `low` everywhere.
+        (In scikit-image, whose slopes are not divided, 8 times as
+        much.)
 
     Returns
     -------
@@ -257,9 +258,7 @@ def canny(image: np.ndarray, sigma: float = 1.0, low: float = 0.0125,
         raise ValueError(f"low is {low}, high {high};"
                          " needed: 0 <= low <= high")
     lines = thin(*gradients(image, sigma))
-    return ndimage.binary_propagation(
-        (lines > 0) & (lines >= high), np.ones((3, 3)),
-        mask=(lines > 0) & (lines >= low))
+    return hysteresis(lines, low, high, connectivity=2)
 
 
 # What if the contour is elastic?

@@ -7,7 +7,7 @@ Exported from 04_thresholding.py; edit the chapter, not this file.
 
 import numpy as np
 from numba import njit
-from scipy.ndimage import label
+from scipy.ndimage import generate_binary_structure, label
 
 __all__ = [
     "histogram",
@@ -615,7 +615,8 @@ def sauvola(image: np.ndarray, window_size: int = 15, k: float = 0.2,
 # Who vouches for a faint pixel?
 # ------------------------------
 
-def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
+def hysteresis(image: np.ndarray, low, high,
+               connectivity: int = 1) -> np.ndarray:
     """Pixels above `low` that hang together with one above `high`.
 
     Parameters
@@ -624,16 +625,19 @@ def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
         As for `histogram`.
     low, high : numbers, or (H, W) arrays
         `low <= high` at every pixel.
+    connectivity : int
+        Pixels hang together over their 4 direct neighbours (1), or
+        over the diagonal ones too (2).
 
     Returns
     -------
     (H, W) bool array
-        Pixels hang together over their four direct neighbours.
 
     Raises
     ------
     TypeError, ValueError
-        If `image` is no grey image, or `low` is above `high` somewhere.
+        If `image` is no grey image, `low` is above `high` somewhere, or
+        `connectivity` is neither 1 nor 2.
 
     Notes
     -----
@@ -652,7 +656,11 @@ def hysteresis(image: np.ndarray, low, high) -> np.ndarray:
     if not np.all(np.asarray(low) <= high):
         raise ValueError("low is above high; needed: low <= high"
                          " at every pixel")
-    pieces, number = label(image > low)
+    if connectivity not in (1, 2):
+        raise ValueError(f"connectivity is {connectivity};"
+                         " needed: 1 or 2")
+    pieces, number = label(
+        image > low, generate_binary_structure(2, connectivity))
     vouched = np.zeros(number + 1, dtype=bool)
     vouched[pieces[image > high]] = True
     return vouched[pieces]

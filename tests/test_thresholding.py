@@ -311,6 +311,15 @@ def test_hysteresis_needs_a_vouching_neighbour():
     assert not thresholding.hysteresis(image, 4, 9).any()
 
 
+def test_hysteresis_runs_over_corners_when_asked():
+    steps = np.diag([9, 5, 5])
+    assert thresholding.hysteresis(steps, 4, 8).sum() == 1
+    found = thresholding.hysteresis(steps, 4, 8, connectivity=2)
+    assert found.tolist() == (steps > 4).tolist()
+    with pytest.raises(ValueError, match="connectivity is 3"):
+        thresholding.hysteresis(steps, 4, 8, connectivity=3)
+
+
 def test_hysteresis_takes_surfaces():
     image = PICTURES["coins"]
     low = thresholding.niblack(image, 51, 0)

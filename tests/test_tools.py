@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 
+import bands
 import bench
 import build
 import check_pages
@@ -12,13 +13,16 @@ import lab
 import mutants
 import nbformat
 import notebooks
+import numpy as np
 import pages
 import pytest
 import results
 from conftest import ROOT, write_chapter
+from scipy import stats
 
 TOOLS = sorted(p.name for p in (ROOT / "book/tools").glob("*.py")
-               if p.name not in ("course.py", "machine.py", "pages.py"))
+               if p.name not in ("bands.py", "course.py", "machine.py",
+                                 "pages.py"))
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -27,6 +31,24 @@ def test_every_tool_says_what_it_does(tool):
         [sys.executable, f"book/tools/{tool}", "--help"], cwd=ROOT,
         capture_output=True, text=True)
     assert done.returncode == 0 and "usage:" in done.stdout
+
+
+# Bands
+
+def test_band_over_images_is_scipys_bootstrap():
+    values = np.random.default_rng(1).gamma(2.0, size=60)
+    mean, low, high, _ = bands.over_images(values)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile",
+                             n_resamples=10_000, rng=2).confidence_interval
+    assert mean == pytest.approx(values.mean())
+    assert (low, high) == pytest.approx(tuple(theirs), abs=0.02)
+
+
+def test_band_over_seeds_is_the_range_of_few_runs():
+    row = bands.row("m", "d", "s", "IoU", [0.5, 0.25, 0.75],
+                    bands.over_seeds)
+    assert (row["low"], row["value"], row["high"]) == (0.25, 0.5, 0.75)
+    assert row["n"] == 3 and "3 seeds" in row["band"]
 
 
 # Exporter

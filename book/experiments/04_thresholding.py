@@ -3,6 +3,7 @@ import time
 
 import numpy as np
 
+from bands import over_seeds, row, rung
 from seglib import thresholding
 from seglib.datasets import Documents
 from seglib.metrics import confusion_matrix, dice
@@ -28,34 +29,13 @@ def f_measure(found, ink) -> float:
     return float(dice(confusion_matrix(found, ink, 2))[1])
 
 
-def over_seeds(values) -> tuple[float, float, float, str]:
-    return (float(np.mean(values)), min(values), max(values),
-            f"min–max over {len(values)} seeds")
-
-
-def over_images(values) -> tuple[float, float, float, str]:
-    """Mean, and the band of means that other draws of images would give."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(values, (10_000, len(values))).mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return (float(np.mean(values)), float(low), float(high),
-            "95 % bootstrap over images")
-
-
-def row(method, dataset, split, values, summary) -> dict:
-    value, low, high, band = summary(values)
-    return {"method": method, "dataset": dataset, "split": split,
-            "n": len(values), "metric": "F-measure", "value": value,
-            "low": low, "high": high, "band": band}
-
-
 def printed_pages() -> list[dict]:
     rows = []
     for gradient in (0.0, 0.9):
         pages = [thresholding.printed_page(gradient, seed=seed)
                  for seed in SEEDS]
         rows += [row(name, "printed page", f"light falls {gradient:.0%}"
-                     .replace("%", " %"),
+                     .replace("%", " %"), "F-measure",
                      [f_measure(find(*page), page[1]) for page in pages],
                      over_seeds) for name, find in METHODS.items()]
     return rows
@@ -76,20 +56,18 @@ def documents() -> tuple[list[dict], list[dict]]:
         seconds = (time.perf_counter() - start) / len(pages)
         scores[name] = [f_measure(f, ink)
                         for f, (_, ink) in zip(found, pages)]
-        rows.append(row(name, "documents", "all", scores[name], over_images))
+        rows.append(row(name, "documents", "all", "F-measure", scores[name]))
         if name in ("Otsu", "Sauvola"):
-            ladder.append({"rung": name, "seconds_per_image": seconds}
-                          | {key: rows[-1][key] for key in
-                             ("dataset", "metric", "value", "low", "high")})
+            ladder.append(rung(name, seconds, rows[-1]))
     gains = np.subtract(scores["Sauvola"], scores["Otsu"])
-    rows.append(row("Sauvola - Otsu", "documents", "all", gains,
-                    over_images) | {"metric": "gain in F-measure"})
+    rows.append(row("Sauvola - Otsu", "documents", "all",
+                    "gain in F-measure", gains))
     tables = [grid(*page) for page in pages]
     best = np.mean(tables[0::2], axis=0)        # every other page to tune
     window, k = np.unravel_index(best.argmax(), best.shape)
     scores["Sauvola tuned"] = [float(t[window, k]) for t in tables]
-    rows += [row(name, "documents", "other half", scores[name][1::2],
-                 over_images)
+    rows += [row(name, "documents", "other half", "F-measure",
+                 scores[name][1::2])
              for name in ("Otsu", "Sauvola", "Sauvola tuned")]
     return rows, ladder
 

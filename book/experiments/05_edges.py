@@ -4,6 +4,7 @@ import time
 import numpy as np
 from scipy import ndimage
 
+from bands import over_seeds, row, rung
 from seglib import edges
 from seglib.datasets import Nuclei
 from seglib.metrics import panoptic_quality
@@ -46,27 +47,6 @@ def scores(things, truth) -> dict[str, float]:
             "count error": abs(quality.fp - quality.fn)}
 
 
-def over_seeds(values) -> tuple[float, float, float, str]:
-    return (float(np.mean(values)), min(values), max(values),
-            f"min–max over {len(values)} seeds")
-
-
-def over_images(values) -> tuple[float, float, float, str]:
-    """Mean, and the band of means that other draws of images would give."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(values, (10_000, len(values))).mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return (float(np.mean(values)), float(low), float(high),
-            "95 % bootstrap over images")
-
-
-def row(method, dataset, split, metric, values, summary) -> dict:
-    value, low, high, band = summary([float(v) for v in values])
-    return {"method": method, "dataset": dataset, "split": split,
-            "n": len(values), "metric": metric, "value": value,
-            "low": low, "high": high, "band": band}
-
-
 def heaps() -> list[dict]:
     rows = []
     for overlap in (0.1, 0.3, 0.6):
@@ -89,7 +69,7 @@ def nuclei() -> tuple[list[dict], list[dict]]:
         table[name] = [scores(method(mask), truth)
                        for mask, (_, truth) in zip(masks, pictures)]
         rows.extend(row(name, "nuclei", split, metric,
-                        [f[metric] for f in table[name]], over_images)
+                        [f[metric] for f in table[name]])
                     for metric in table[name][0])
 
     for name, method in METHODS.items():
@@ -99,10 +79,9 @@ def nuclei() -> tuple[list[dict], list[dict]]:
         seconds = (time.perf_counter() - start) / len(pictures)
         record(name, method, masks)
         if name != "every top":
-            rung = "Otsu" if name == "pieces" else "Otsu + watershed"
-            ladder.append({"rung": rung, "seconds_per_image": seconds}
-                          | {key: rows[-2][key] for key in
-                             ("dataset", "metric", "value", "low", "high")})
+            ladder.append(rung(
+                "Otsu" if name == "pieces" else "Otsu + watershed", seconds,
+                rows[-2]))
     truths = [truth > 0 for _, truth in pictures]
     record("pieces of the true mask", pieces, truths)
     record("watershed of the true mask", edges.split_touching, truths)
@@ -110,7 +89,7 @@ def nuclei() -> tuple[list[dict], list[dict]]:
         gains = [w[metric] - p[metric] for w, p in
                  zip(table["watershed"], table["pieces"])]
         rows.append(row("watershed - pieces", "nuclei", "all", metric,
-                        gains, over_images))
+                        gains))
     return rows + tuned(masks, pictures, table), ladder
 
 
@@ -128,7 +107,7 @@ def tuned(masks, pictures, table) -> list[dict]:
     for name, found in (("watershed", table["watershed"][judged]),
                         ("watershed tuned", at(best, judged))):
         rows.append(row(name, "nuclei", "other half", "panoptic quality",
-                        [f["panoptic quality"] for f in found], over_images))
+                        [f["panoptic quality"] for f in found]))
     return rows
 
 

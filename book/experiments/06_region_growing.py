@@ -4,6 +4,7 @@ import time
 import numpy as np
 from scipy import ndimage
 
+from bands import row, rung
 from seglib import region_growing as growing
 from seglib.datasets import Horses
 from seglib.metrics import boundary_f1, confusion_matrix, dice, iou
@@ -74,16 +75,6 @@ def best(horses, values, find):
         [score(find(s, value), s.mask)[0] for s in horses]))
 
 
-def row(method, split, metric, values) -> dict:
-    means = np.random.default_rng(0).choice(
-        values, (10_000, len(values))).mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return {"method": method, "dataset": "horses", "split": split,
-            "n": len(values), "metric": metric,
-            "value": float(np.mean(values)), "low": float(low),
-            "high": float(high), "band": "95 % bootstrap over images"}
-
-
 def grown(image, seeds) -> np.ndarray:
     return growing.seeded_region_growing(image, seeds) == 2
 
@@ -114,19 +105,18 @@ def measure() -> dict:
         seconds = (time.perf_counter() - start) / len(test)
         scores[name] = np.array([score(f, s.mask)
                                  for f, s in zip(found, test)])
-        rows += [row(name, "test", metric, values) for metric, values in zip(
-            ("IoU", "F-measure", "boundary F1"), scores[name].T)]
+        rows += [row(name, "horses", "test", metric, values)
+                 for metric, values in zip(
+                     ("IoU", "F-measure", "boundary F1"), scores[name].T)]
         if "core" not in name and "skeleton" not in name and (
                 "truth" not in name):
-            ladder.append({"rung": name, "seconds_per_image": seconds}
-                          | {key: rows[-3][key] for key in
-                             ("dataset", "metric", "value", "low", "high")})
+            ladder.append(rung(name, seconds, rows[-3]))
     by_seeds = {kind: scores[f"seeded growing, seeds from {kind}"][:, 0]
                 for kind in PLANT}
-    rows += [row(f"seeded growing: {more} - {less}", "test", "gain in IoU",
-                 by_seeds[more] - by_seeds[less])
+    rows += [row(f"seeded growing: {more} - {less}", "horses", "test",
+                 "gain in IoU", by_seeds[more] - by_seeds[less])
              for more, less in (("core", "place"), ("skeleton", "core"))]
     for kind, plant in PLANT.items():
-        rows.append(row(f"pixels in seeds from {kind}", "test", "share", [
-            float((plant(s.mask) > 0).mean()) for s in test]))
+        rows.append(row(f"pixels in seeds from {kind}", "horses", "test",
+                        "share", [(plant(s.mask) > 0).mean() for s in test]))
     return {"rows": rows, "ladder": ladder, "seeds": SEEDS}

@@ -3,6 +3,7 @@ import time
 
 import numpy as np
 
+import bands
 from seglib import clustering
 from seglib.datasets import BSDS500
 
@@ -54,20 +55,8 @@ def methods(image) -> dict[str, tuple[np.ndarray, float]]:
     return found
 
 
-def over_images(values) -> tuple[float, float, float, str]:
-    """Mean, and the band of means that other draws of images would give."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(values, (10_000, len(values))).mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return (float(np.mean(values)), float(low), float(high),
-            "95 % bootstrap over images")
-
-
 def row(method, metric, values) -> dict:
-    value, low, high, band = over_images(values)
-    return {"method": method, "dataset": "BSDS500", "split": "40 of val",
-            "n": len(values), "metric": metric, "value": value,
-            "low": low, "high": high, "band": band}
+    return bands.row(method, "BSDS500", "40 of val", metric, values)
 
 
 def photographs() -> tuple[dict, dict]:
@@ -98,8 +87,6 @@ def measure() -> dict:
     ladder = []
     for rung, method in (("SLIC superpixels", "SLIC"),
                          ("squares", "squares")):
-        best = row(method, metric, scores[method][metric])
-        ladder.append({"rung": rung, "seconds_per_image": float(
-            np.mean(seconds[method]))} | {key: best[key] for key in (
-                "dataset", "metric", "value", "low", "high")})
+        ladder.append(bands.rung(rung, np.mean(seconds[method]), row(
+            method, metric, scores[method][metric])))
     return {"rows": rows, "ladder": ladder, "seeds": SEEDS}

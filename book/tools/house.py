@@ -223,8 +223,10 @@ def run(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tidy", action="store_true", help="first write the"
                         " chapters in the form that JupyterLab saves")
+    parser.add_argument("--only", metavar="NN", help="one chapter's manners")
     options = parser.parse_args(arguments)
-    chapters = course.all_chapters()
+    chapters = ([course.find_chapter(options.only)] if options.only
+                else course.all_chapters())
     if options.tidy:
         for chapter in chapters:
             chapter.path.write_text(saved_form(chapter.path),
