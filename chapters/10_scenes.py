@@ -692,7 +692,7 @@ def fingerprint(scenes):
     masks = hashlib.sha256()
     for sample in scenes:
         masks.update(sample.mask.tobytes())
-    return masks.hexdigest()[:12]
+    return int(masks.hexdigest()[:12], 16)
 
 # %% tags=["nbval-check-output"]
 print(fingerprint(StreetScenes(8)),
