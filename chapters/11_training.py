@@ -1581,8 +1581,9 @@ def spans(length: int, window: int, margin: int):
     Parameters
     ----------
     length, window, margin : int
-        In pixels; a window has at least 64. `margin` pixels are dropped at either end of a
-        window, but not at the ends of the picture.
+        In pixels; a window has at least 64. `margin` pixels are
+        dropped at either end of a window, but not at the ends of the
+        picture.
 
     Returns
     -------
@@ -1855,8 +1856,9 @@ def left_over(maker, **settings):
 from torch.optim import Adam, AdamW, RMSprop
 
 for maker in (RMSprop, Adam, AdamW):
-    print(f"{maker.__name__:8} small gradients {left_over(maker)[0]:.2f}"
-          f"   large gradients {left_over(maker)[1]:.2f}")
+    small, large = left_over(maker)
+    print(f"{maker.__name__:8} small gradients {small:.2f}"
+          f"   large gradients {large:.2f}")
 assert abs(np.subtract(*left_over(AdamW))) < 0.02
 for maker in (RMSprop, Adam):
     assert left_over(maker)[1] > left_over(maker)[0] + 0.2
