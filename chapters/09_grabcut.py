@@ -852,8 +852,8 @@ for dataset in ("GrabCut50", "Horses"):
 # %% [markdown]
 # The rows without centred guess, without lenient rounds and without
 # the half size say what each of the three is worth; "the paper's" has
-# none of them. Read the bands: eighteen pictures settle little, and
-# one of them alone can move a mean by .03.
+# none of them. Read the bands: eighteen pictures settle little, and a
+# single one that collapses, or is saved, moves their mean visibly.
 #
 # Then the tireless user, with the share of pixels wrong in the box
 # after each stroke:
