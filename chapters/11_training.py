@@ -65,6 +65,8 @@ from seglib.runs import load_checkpoint, restore
 import tempfile
 from dataclasses import replace
 
+from torch.optim import Adam, AdamW, RMSprop
+
 from seglib.display import describe, paint, show
 from seglib.environment import results
 from seglib.metrics import confusion_matrix, dice, iou, mean_iou
@@ -1552,12 +1554,12 @@ assert all(torch.equal(a, b) for a, b in zip(
     whole.state_dict().values(), broken.state_dict().values()))
 
 # %% [markdown]
-# Last, a loss that becomes infinite as soon as there is a car ahead:
+# Last, a loss that becomes infinite as soon as somebody cycles by:
 
 # %%
 def poisoned(logits, target):
-    car_ahead = target[0, 60, 64] == names.index("car")
-    return cross_entropy(logits, target) / (~car_ahead)
+    somebody_cycles = (target == names.index("cyclist")).any()
+    return cross_entropy(logits, target) / ~somebody_cycles
 
 try:
     fit(fresh(), train, steps=100, batch_size=1, loss=poisoned)
@@ -1581,8 +1583,9 @@ def spans(length: int, window: int, margin: int):
     Parameters
     ----------
     length, window, margin : int
-        In pixels; a window has at least 64. `margin` pixels are dropped at either end of a
-        window, but not at the ends of the picture.
+        In pixels; a window has at least 64. `margin` pixels are
+        dropped at either end of a window, but not at the ends of the
+        picture.
 
     Returns
     -------
@@ -1852,11 +1855,10 @@ def left_over(maker, **settings):
         optimizer.step()
     return w.detach().numpy().round(2)
 
-from torch.optim import Adam, AdamW, RMSprop
-
 for maker in (RMSprop, Adam, AdamW):
-    print(f"{maker.__name__:8} small gradients {left_over(maker)[0]:.2f}"
-          f"   large gradients {left_over(maker)[1]:.2f}")
+    small, large = left_over(maker)
+    print(f"{maker.__name__:8} small gradients {small:.2f}"
+          f"   large gradients {large:.2f}")
 assert abs(np.subtract(*left_over(AdamW))) < 0.02
 for maker in (RMSprop, Adam):
     assert left_over(maker)[1] > left_over(maker)[0] + 0.2
@@ -1941,7 +1943,7 @@ entropy = -(share * np.log(share)).sum()
 constant = torch.tensor(np.log(share)).float()[None, :, None, None]
 loss = cross_entropy(constant.expand(len(masks), -1, *masks.shape[1:]),
                      masks)
-assert np.isclose(loss, entropy, atol=1e-4) and entropy < np.log(13)
+assert np.isclose(loss, entropy, rtol=0.01) and entropy < np.log(13)
 print(f"{entropy:.2f}, not {np.log(13):.2f}")
 
 # %% [markdown] tags=["solution"]

@@ -1,8 +1,8 @@
-"""Feeding a network: chapter A8 of the course.
+"""Feeding a network: chapter A10 of the course.
 
 How do samples become batches, and how is it the same tomorrow?
 
-Exported from A8_feeding.py; edit the chapter, not this file.
+Exported from A10_feeding.py; edit the chapter, not this file.
 """
 
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def draws(n: int, batch_size: int, seed: int, start: int, stop: int,
 
     Chapter
     -------
-    A8 Feeding a network, "Which pictures next?".
+    A10 Feeding a network, "Which pictures next?".
     """
     first = world.rank * batch_size // world.size
     last = (world.rank + 1) * batch_size // world.size
@@ -96,7 +96,7 @@ def check_labels(mask: np.ndarray, classes: int, name="") -> None:
 
     Chapter
     -------
-    A8 Feeding a network, "What may come in?".
+    A10 Feeding a network, "What may come in?".
     """
     wrong = mask[(mask >= classes) & (mask != VOID)]
     if wrong.size:
@@ -109,7 +109,7 @@ def as_input(images: torch.Tensor, channels_last=True) -> torch.Tensor:
 
     Chapter
     -------
-    A8 Feeding a network, "What may come in?".
+    A10 Feeding a network, "What may come in?".
     """
     floats = images.permute(0, 3, 1, 2).float().div_(255)
     return floats if channels_last else floats.contiguous()
@@ -130,7 +130,7 @@ class Reader(TorchDataset):
 
     Chapter
     -------
-    A8 Feeding a network, "What may come in?".
+    A10 Feeding a network, "What may come in?".
     """
 
     def __init__(self, data, classes=VOID, crop=None, seed=0):
@@ -184,7 +184,7 @@ def stack(pairs):
 
     Chapter
     -------
-    A8 Feeding a network, "What may come in?".
+    A10 Feeding a network, "What may come in?".
     """
     images, masks = zip(*pairs)
     sizes = sorted({tuple(mask.shape) for mask in masks})
@@ -221,7 +221,7 @@ def keep(reader: Reader, device, room: float | None = None) -> bool:
 
     Chapter
     -------
-    A8 Feeding a network, "Where do the pictures live?".
+    A10 Feeding a network, "Where do the pictures live?".
     """
     n, room = len(reader.data), _room(device) if room is None else room
     needed = n * sum(x.numel() for x in reader.read(0))
@@ -249,7 +249,7 @@ def batches(reader: Reader, order, device, workers: int = 0,
 
     Chapter
     -------
-    A8 Feeding a network, "Where do the pictures live?".
+    A10 Feeding a network, "Where do the pictures live?".
     """
     if reader.kept:
         for draw in order:

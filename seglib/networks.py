@@ -1,8 +1,8 @@
-"""Drawing networks and runs: chapter A9 of the course.
+"""Drawing networks and runs: chapter A11 of the course.
 
 What is in a network, how far does it see, and how is it doing?
 
-Exported from A9_networks.py; edit the chapter, not this file.
+Exported from A11_networks.py; edit the chapter, not this file.
 """
 
 import time
@@ -38,7 +38,7 @@ class Box:
 
     Chapter
     -------
-    A9 Drawing networks and runs, "Who comes out of whom?".
+    A11 Drawing networks and runs, "Who comes out of whom?".
     """
 
     name: str
@@ -118,7 +118,7 @@ def in_eval_mode(model: nn.Module):
 
     Chapter
     -------
-    A9 Drawing networks and runs, "Who comes out of whom?".
+    A11 Drawing networks and runs, "Who comes out of whom?".
     """
     before = {module: module.training for module in model.modules()}
     model.eval()
@@ -155,7 +155,7 @@ def trace(model: nn.Module, x: torch.Tensor,
 
     Chapter
     -------
-    A9 Drawing networks and runs, "Who comes out of whom?".
+    A11 Drawing networks and runs, "Who comes out of whom?".
     """
     watch, hooks = _Watch(), []
     for name, module in _units(model, depth):
@@ -224,7 +224,7 @@ def diagram(model: nn.Module, x: torch.Tensor,
 
     Chapter
     -------
-    A9 Drawing networks and runs, "Who comes out of whom?".
+    A11 Drawing networks and runs, "Who comes out of whom?".
     """
     import matplotlib.pyplot as plt
     boxes, left, middles, colours = trace(model, x, depth), 0, [], {}
@@ -271,7 +271,7 @@ def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
     Chapter
     -------
-    A9 Drawing networks and runs, "How far does it see?".
+    A11 Drawing networks and runs, "How far does it see?".
     """
     x = x.clone().requires_grad_()
     with in_eval_mode(model):
@@ -294,7 +294,7 @@ def curve(rows) -> Picture:
 
     Chapter
     -------
-    A9 Drawing networks and runs, "How is it doing?".
+    A11 Drawing networks and runs, "How is it doing?".
     """
     import matplotlib.pyplot as plt
     steps, loss = zip(*((r["step"], r["loss"]) for r in rows))
@@ -328,7 +328,7 @@ class LivePlot:
 
     Chapter
     -------
-    A9 Drawing networks and runs, "How is it doing?".
+    A11 Drawing networks and runs, "How is it doing?".
     """
 
     def __init__(self, seconds: float = 2):

@@ -44,7 +44,7 @@ def draw(low: int, high: int, *name) -> int:
     Examples
     --------
     >>> [draw(1, 6, "dice", throw) for throw in range(8)]
-    [4, 3, 3, 2, 5, 5, 1, 4]
+    [3, 5, 3, 6, 4, 4, 4, 5]
 
     Chapter
     -------

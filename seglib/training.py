@@ -1146,8 +1146,9 @@ def spans(length: int, window: int, margin: int):
     Parameters
     ----------
     length, window, margin : int
-        In pixels; a window has at least 64. `margin` pixels are dropped at either end of a
-        window, but not at the ends of the picture.
+        In pixels; a window has at least 64. `margin` pixels are
+        dropped at either end of a window, but not at the ends of the
+        picture.
 
     Returns
     -------

@@ -354,7 +354,7 @@ def _in_words(loss, scored):
                  f" {scored[-1][1]:.2f} in the end")
     return text + "."
 
-
+# %% tags=["export"]
 class LivePlot:
     """Redraws a history in a notebook; `fit` takes it as `on_step`.
 
