@@ -277,7 +277,7 @@ def zoo(tmp_path):
     picture.convert("RGBA").save(folder / "alpha.png")
     grey = picture.convert("L")
     grey.save(folder / "grey.png")
-    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 256 + 99).save(
         folder / "deep.png")
     note = Image.Exif()
     note[0x0112] = 6

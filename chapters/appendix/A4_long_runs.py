@@ -525,7 +525,7 @@ plug = script("plug.py", batch, start, learn, train,
               call="train(sys.argv[1])")
 
 # %%
-lives = [life(scratch / "run", until) for until in (27, 55, None)]
+lives = [life(scratch / "run", until) for until in (43, None)]
 
 last = start()
 restore(load_checkpoint(scratch / "run" / "last.pt"), **last)
@@ -540,12 +540,12 @@ for n, seen in enumerate(lives, 1):
 ax.set(xlabel="step", ylabel="loss", ylim=0)
 ax.legend(loc="lower left")
 spans = [f"{int(s[0, 0])} to {int(s[-1, 0])}" for s in lives]
-figure(fig, alt="The loss of one run in three lives, the first two"
-       f" ended by kill -9: steps {', '.join(spans)}. All points lie on"
-       " the thick grey line of the run that was never stopped.")
+figure(fig, alt="The loss of one run in two lives, the first ended by"
+       f" kill -9: steps {', '.join(spans)}. All points lie on the thick"
+       " grey line of the run that was never stopped.")
 
 # %% [markdown]
-# Three lives, one curve. The few steps between the last checkpoint and
+# Two lives, one curve. The few steps between the last checkpoint and
 # the shot are done twice, and come out the same twice: that is what a
 # crash costs, and keeping the state more often makes it cheaper. The
 # tests of this chapter shoot at random moments, in the middle of a
