@@ -42,6 +42,7 @@ from scipy.ndimage import generate_binary_structure, label
 import matplotlib.pyplot as plt
 from skimage import data, filters
 
+from seglib.canvas import Canvas, Slider
 from seglib.datasets import SamplePictures
 from seglib.display import (ERROR_COLOURS, STYLE, describe, errors,
                             figure, paint, show)
@@ -315,10 +316,24 @@ show(coins, errors(found, coin_mask), legend=ERROR_COLOURS,
 # **What went wrong?** Most coins come out well. But the upper left,
 # where the light falls on the cloth, is called coin too, and the shaded
 # coins at the bottom get holes. No single number is right at both ends.
-# Before we give up on single numbers, though, two things that they can
-# still do.
+#
+# ## Try it by hand
+#
+# Perhaps a person would draw the line better? In JupyterLab you can
+# move it (the book shows where Otsu has put it; appendix A2 tells how
+# the slider works). Is there a place at which the upper left is cloth
+# and no coin has a hole?
+
+# %%
+Canvas(coins, "Four rows of coins on a dark cloth.",
+       sliders=[Slider("t", 0, 255, t, marks={"Otsu": t})],
+       segment=lambda study: coins > study.values["t"],
+       classes=("cloth", "coin"))
 
 # %% [markdown]
+# Before we give up on single numbers, though, two things that they can
+# still do.
+#
 # ## What if there are more than two?
 #
 # This cell, seen through a microscope that shows how much light is

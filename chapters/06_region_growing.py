@@ -48,9 +48,11 @@ import matplotlib.pyplot as plt
 from PIL import Image
 from skimage import data, measure, segmentation
 
+from seglib.canvas import Canvas, Slider, Tool
 from seglib.datasets import SamplePictures
-from seglib.display import (ERROR_COLOURS, STYLE, describe, errors,
-                            figure, outlines, overlay, paint, show)
+from seglib.display import (ERROR_COLOURS, PALETTE, STYLE, describe,
+                            errors, figure, outlines, overlay, paint,
+                            show)
 from seglib.environment import results
 from seglib.metrics import confusion_matrix, iou, mean_iou
 
@@ -613,6 +615,47 @@ def mean_colours(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if image.dtype.kind in "ui":
         return np.rint(mean).astype(image.dtype)
     return mean
+
+# %% [markdown]
+# ## Try it by hand
+#
+# In JupyterLab these pictures can be clicked on; the book shows how
+# they begin (appendix A2 tells what happens in between). First the tap:
+# move the seed, turn the tolerance, watch for the leak.
+
+# %%
+def from_last_seed(study):
+    if seeds := study.points("seed"):
+        return flood(coffee, seeds[-1], study.values["tolerance"])
+
+
+tap = Canvas(coffee, "A cup of coffee on a saucer.",
+             tools=[Tool("seed", "point", 1)],
+             sliders=[Slider("tolerance", 0, 120, 40)],
+             segment=from_last_seed, classes=("rest", "flood"),
+             palette=PALETTE[[0, 11]])
+tap.draw("seed", [(270, 140)])
+tap
+
+# %% [markdown]
+# And dots for five regions that compete, with a tool for each. The dots
+# are ours from above; can you do better with one more?
+
+# %%
+def compete(study):
+    if study.acts:
+        seeds = np.where(study.labels == VOID, 0, study.labels + 1)
+        return seeded_region_growing(coffee, seeds) - 1
+
+
+picker = Canvas(
+    coffee, "A cup of coffee on a saucer.", pen=7, segment=compete,
+    tools=[Tool(name, "point", k, tuple(PALETTE[k].tolist()))
+           for k, name in enumerate(classes)], classes=classes)
+for name, dots in zip(classes, strokes):
+    picker.draw(name, [(x, y) for y, x in dots])
+assert (picker.mask == grown - 1).all()
+picker
 
 # %% [markdown]
 # ## And on your own picture?

@@ -13,6 +13,7 @@ REGISTRY = {
     "dataset": {
         "bsds500": "seglib.datasets:BSDS500",
         "camvid": "seglib.datasets:CamVid",
+        "cells": "seglib.scenes:Cells",
         "cityscapes": "seglib.datasets:Cityscapes",
         "documents": "seglib.datasets:Documents",
         "grabcut50": "seglib.datasets:GrabCut50",
@@ -23,8 +24,12 @@ REGISTRY = {
         "pennfudan": "seglib.datasets:PennFudan",
         "pets": "seglib.datasets:Pets",
         "samplepictures": "seglib.datasets:SamplePictures",
+        "scenes": "seglib.scenes:StreetScenes",
     },
-    "model": {},
+    "model": {
+        "convnet": "seglib.training:ConvNet",
+        "pixel": "seglib.training:PixelClassifier",
+    },
 }
 
 

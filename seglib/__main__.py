@@ -1,20 +1,13 @@
-"""`python -m seglib doctor`: is everything here, and where will it run?"""
-import argparse
+"""`python -m seglib`: the command line, which appendix A5 tells."""
 import sys
 
-from seglib import environment
-
-
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m seglib")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser(
-        "doctor", help="what is here, what is missing, which device is used")
-    parser.parse_args(arguments)
-    findings = environment.doctor()
-    print(*findings, sep="\n")
-    return int(any(finding.state == "missing" for finding in findings))
-
+try:
+    from seglib.cli import main
+except ModuleNotFoundError:         # then all we can do is say what lacks
+    def main(arguments=None) -> int:
+        from seglib import environment
+        print(*environment.doctor(), sep="\n")
+        return 1
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -134,6 +134,7 @@ def all_chapters(root: Path = ROOT) -> list[Chapter]:
 def find_chapter(word: str, root: Path = ROOT) -> Chapter:
     """The one chapter whose name starts with `word` ("04", "A1", …)."""
     found = [c for c in all_chapters(root) if c.name.startswith(word)]
+    found = [c for c in found if c.number == word] or found
     if len(found) != 1:
         names = ", ".join(c.name for c in found) or "none"
         raise ChapterError(f"{word!r} must name one chapter; it names {names}")

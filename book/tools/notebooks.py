@@ -67,6 +67,7 @@ def kernel_environment(chapter: Chapter, real: bool, log: Path) -> dict:
             os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
         "TQDM_DISABLE": "1",
+        "SEGLIB_WIDGETS": "off",
         "SEGLIB_WATCH_ROOT": str(course.ROOT),
         "SEGLIB_WATCH_LOG": str(log),
     }

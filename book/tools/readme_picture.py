@@ -1,7 +1,6 @@
 """Draw the picture at the top of README.md: book/_static/readme.png.
 
-Two photographs of scikit-image: beside the one our own hand-made mask, and
-beside the other what a single threshold makes of it, with its mistakes.
+One street of chapter 10, three times: by day, labelled, and at dusk.
 """
 from __future__ import annotations
 
@@ -13,36 +12,34 @@ import course
 import numpy as np
 from PIL import Image
 
-HEIGHT, GAP, COLOURS = 200, 8, 192
+HEIGHT, WIDTH, COLOURS = 400, 1000, 128
 
 
-def panels() -> list[np.ndarray]:
-    """Picture and mask of coffee; picture and Otsu's errors of coins."""
-    from seglib.datasets import SamplePictures
-    from seglib.display import errors, paint
-    from seglib.thresholding import otsu
+def panorama() -> np.ndarray:
+    """Three slanted strips of one scene, (height, width, 3)."""
+    from seglib.display import overlay
+    from seglib.scenes import StreetScenes
 
-    pictures = SamplePictures()
-    coffee, coins = pictures["coffee"], pictures["coins"]
-    return [coffee.image, paint(coffee.mask),
-            np.stack([coins.image] * 3, axis=-1),
-            errors(coins.image > otsu(coins.image), coins.mask)]
+    town = StreetScenes(11, (HEIGHT, WIDTH), seed=12, thin=1, noise=0.02,
+                        weather="clear")
+    day, dusk = town[10], town.with_(night=0.5)[10]
+    labelled = overlay(day.image, np.where(day.mask == 255, 0, day.mask),
+                       opacity=0.75)
+    row, column = np.indices((HEIGHT, WIDTH))
+    place = column + (row - HEIGHT / 2) / 3
+    seams = np.array([0.36, 0.64]) * WIDTH
+    strip = np.digitize(place, seams)[..., None]
+    picture = np.choose(strip, [day.image, labelled, dusk.image])
+    picture[np.abs(place[..., None] - seams).min(axis=2) < 2.5] = 255
+    rim = HEIGHT // 40                      # where the scene is VOID
+    return picture[rim:-rim, rim:-rim]
 
 
 def draw(path: Path):
-    """Write the panels side by side, the gaps between them transparent."""
-    row = [Image.fromarray(panel) for panel in panels()]
-    row = [panel.resize((round(panel.width * HEIGHT / panel.height), HEIGHT),
-                        Image.Resampling.LANCZOS) for panel in row]
-    lefts = np.cumsum([0] + [panel.width + GAP for panel in row])
-    picture = Image.new("RGB", (int(lefts[-1]) - GAP, HEIGHT))
-    for left, panel in zip(lefts.tolist(), row):
-        picture.paste(panel, (left, 0))
-    picture = picture.quantize(palette=picture.quantize(COLOURS))  # dithers
-    for left in lefts[1:-1].tolist():
-        picture.paste(COLOURS, (left - GAP, 0, left, HEIGHT))
+    """Write the picture in few colours, so that it stays small."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, optimize=True, transparency=COLOURS)
+    Image.fromarray(panorama()).quantize(
+        COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def run(arguments=None) -> int:

@@ -11,7 +11,8 @@ import sys
 _root = os.environ.get("SEGLIB_WATCH_ROOT")
 _log = os.environ.get("SEGLIB_WATCH_LOG")
 _watched = tuple(os.path.join(_root or "", *part) + os.sep
-                 for part in (("book", "results"), ("data",)))
+                 for part in (("book", "results"), ("data",),
+                              ("seglib", "static")))
 _connect = socket.socket.connect
 
 
