@@ -1490,13 +1490,15 @@ for gap in gaps:
                   overlap(cut.mask, inside), overlap(walked, inside)))
 
 # %%
-for way, i in (("cut", 1), ("walker", 2)):
-    show(*(overlay(r[0], r[i]) for r in rings),
-         titles=[f"{way}, {gap}°: {r[i + 2]:.2f}"
-                 for gap, r in zip(gaps, rings)],
-         alt=[f"A ring with a gap of {gap} degrees; the {way} finds its"
-              f" inside with an IoU of {r[i + 2]:.2f}."
-              for gap, r in zip(gaps, rings)])
+found = [(way, gap, overlay(r[0], r[i]), r[i + 2])
+         for way, i in (("cut", 1), ("walker", 2))
+         for gap, r in zip(gaps, rings)]
+show(*(picture for _, _, picture, _ in found), height=120,
+     titles=[f"{way}, {gap}°: {score:.2f}"
+             for way, gap, _, score in found],
+     alt=[f"A ring with a gap of {gap} degrees; the {way} finds its"
+          f" inside with an IoU of {score:.2f}."
+          for way, gap, _, score in found])
 
 # %% [markdown]
 # A gap of ten degrees is a short outline, and the cut shuts it. A little
