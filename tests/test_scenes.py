@@ -325,6 +325,9 @@ def test_at_thin_zero_no_pole_is_thin():
                                    StreetScenes(30, seed=4, thin=t)])
                    for t in (0, 1))
     assert np.median(thick) >= 9 and np.median(thin) <= 2
+    far = [narrowest(np.where(s.depth > 25, s.mask, SKY), POLE)
+           for s in StreetScenes(30, seed=4, thin=0)]
+    assert np.median(np.concatenate(far)) >= 8      # the far ones too
     world = StreetScenes(20, seed=4, thin=0)
     holes = [ndimage.binary_fill_holes(m == FENCE).sum() - (m == FENCE).sum()
              for m in world.masks]

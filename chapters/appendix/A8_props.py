@@ -410,7 +410,7 @@ def stall(stage, colour, foot):
 # and light is chapter 10's. (The bin is VOID; it has no colour.)
 
 # %%
-stage = Stage((96, 400), horizon=40)
+stage = Stage((96, 400), horizon=66)
 dials = {"thin": 1000, "ragged": 600, "weather": "rain"}
 
 def pick(low, high, *name):

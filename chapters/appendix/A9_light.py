@@ -197,7 +197,7 @@ for style, night in ((0, 0.0), (SHOP, 0.0), (SHUTTERS, 1.0)):
     part = np.zeros(26, int)
     part[SEED], part[STYLE] = 4, style
     walls.append(wall_picture(part, night, 130).clip(0, 255))
-show(*(w.astype(np.uint8) for w in walls), height=150,
+show(*(w.astype(np.uint8) for w in walls), height=116,
      titles=("a house", "with a shop", "with shutters, at night"),
      alt=["A wall with two rows of windows and a door.", "The same with"
           " shop windows below.", "With shutters; some windows lit."])
