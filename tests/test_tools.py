@@ -21,8 +21,8 @@ from conftest import ROOT, write_chapter
 from scipy import stats
 
 TOOLS = sorted(p.name for p in (ROOT / "book/tools").glob("*.py")
-               if p.name not in ("bands.py", "course.py", "machine.py",
-                                 "pages.py"))
+               if p.name not in ("bands.py", "browser.py", "course.py",
+                                 "machine.py", "pages.py"))
 
 
 @pytest.mark.parametrize("tool", TOOLS)
