@@ -541,8 +541,8 @@ ax.set(xlabel="step", ylabel="loss", ylim=0)
 ax.legend(loc="upper right")
 spans = [f"{int(s[0, 0])} to {int(s[-1, 0])}" for s in lives]
 figure(fig, alt="The loss of one run in two lives, the first ended by"
-       f" kill -9: steps {', '.join(spans)}. All points lie on the thick"
-       " grey line of the run that was never stopped.")
+       f" kill -9: steps {', '.join(spans)}. All points lie on the"
+       " thick grey line of the run that was never stopped.")
 
 # %% [markdown]
 # Two lives, one curve. The few steps between the last checkpoint and
