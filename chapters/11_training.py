@@ -1562,7 +1562,7 @@ def poisoned(logits, target):
     return cross_entropy(logits, target) / ~somebody_cycles
 
 try:
-    fit(fresh(), train, steps=100, batch_size=1, loss=poisoned)
+    fit(fresh(), train, steps=9, batch_size=1, loss=poisoned, seed=8)
 except NotFinite as error:
     print(error)
 

@@ -58,7 +58,7 @@ def draws(n: int, batch_size: int, seed: int, start: int, stop: int,
     Examples
     --------
     >>> [[index for _, index in draw] for draw in draws(3, 2, 0, 0, 3)]
-    [[2, 0], [1, 2], [1, 0]]
+    [[2, 0], [1, 2], [0, 1]]
 
     Chapter
     -------

@@ -150,7 +150,7 @@ def trace(model: nn.Module, x: torch.Tensor,
     Examples
     --------
     >>> two = nn.Sequential(nn.ReLU(), nn.Flatten())
-    >>> [(box.kind, box.sources) for box in trace(two, torch.ones(1))]
+    >>> [(box.kind, box.sources) for box in trace(two, torch.eye(2))]
     [('ReLU', (-1,)), ('Flatten', (0,))]
 
     Chapter
