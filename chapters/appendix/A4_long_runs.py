@@ -538,11 +538,11 @@ for n, seen in enumerate(lives, 1):
     ax.plot(*seen.T, marker=".", ms=3, lw=1, label=f"life {n}")
     ax.plot(*seen[-1], "x", c=f"C{n - 1}", ms=9)
 ax.set(xlabel="step", ylabel="loss", ylim=0)
-ax.legend(loc="lower left")
+ax.legend(loc="upper right")
 spans = [f"{int(s[0, 0])} to {int(s[-1, 0])}" for s in lives]
 figure(fig, alt="The loss of one run in two lives, the first ended by"
-       f" kill -9: steps {', '.join(spans)}. All points lie on the thick"
-       " grey line of the run that was never stopped.")
+       f" kill -9: steps {', '.join(spans)}. All points lie on the"
+       " thick grey line of the run that was never stopped.")
 
 # %% [markdown]
 # Two lives, one curve. The few steps between the last checkpoint and
@@ -859,9 +859,9 @@ left.plot(by_two[0], c="C0", label="two, " + names[0])
 left.plot(by_two[1], c="C1", label="two, " + names[1])
 for name, difference in zip(names, apart):
     right.semilogy(difference + 1e-9, label=name)
-left.set(xlabel="step", ylabel="loss", ylim=0)
+left.set(xlabel="step", ylabel="loss")
 right.set(xlabel="step", ylabel="difference to one process")
-left.legend()
+left.legend(loc="lower left")
 right.legend(loc="center right")
 figure(fig, alt="Loss of one and of two processes over thirty steps."
        + "".join(f" Two processes, {name}: up to {most:.0e} away."
