@@ -898,8 +898,8 @@ for ax, dataset in zip(axes, ("GrabCut50", "Horses")):
         told.append(f"{dataset}, {method}: from {wrong[0]:.1f} to"
                     f" {wrong[-1]:.1f} %")
         assert method != "ours" or np.all(np.diff(wrong) < 0)
-    ax.set(xlabel="strokes", title=dataset, ylim=0)
-axes[0].set(ylabel="pixels wrong in the box, %")
+    ax.set(xlabel="strokes", title=dataset)
+axes[0].set(ylabel="pixels wrong in the box, %", ylim=0)
 axes[1].legend()
 figure(fig, alt="Wrong pixels fall with every stroke. "
        + "; ".join(told) + ".")
