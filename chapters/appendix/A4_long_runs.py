@@ -317,9 +317,10 @@ print([losses == truth[40:] for losses in ways.values()],
 # ## When is a file written?
 #
 # The captured state must get onto a disk, as a {term}`checkpoint`, and
-# the plug may be pulled *while* that is going on. A program that opens `last.pt` for writing
-# has, in that instant, destroyed the old `last.pt`; if it dies before
-# the new one is complete, there is neither.
+# the plug may be pulled *while* that is going on. A program that opens
+# `last.pt` for writing has, in that instant, destroyed the old
+# `last.pt`; if it dies before the new one is complete, there is
+# neither.
 #
 # The remedy is old, and is what careful databases and editors do: write
 # *beside* the file, make sure that every byte has arrived (`fsync`),

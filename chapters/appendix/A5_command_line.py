@@ -1024,7 +1024,8 @@ show(photo, painted, classes=classes,
 # %% [markdown]
 # **What went wrong?** Nothing that a program could notice. The network
 # knows streets and has no word for "none of these", so a face is a
-# house and hair is a tree. Exit code 0 means that it was done, not that it made sense.
+# house and hair is a tree. Exit code 0 means that it was done, not that
+# it made sense.
 #
 # ## One GPU, or eight
 #
