@@ -1284,12 +1284,13 @@ for dataset in ("GrabCut50", "Horses"):
 # 1. A box says what is ground. All else is guessed, and the guess is
 #    corrected by its own consequences.
 # 2. Colours choose components, components learn, the cut chooses
-# sides; none of the three can raise the energy. 3. Strict while
-# searching, lenient while tracing; the search may run at half size, if
-# it starts again when it comes back empty-handed. 4. A stroke fixes
-# its pixels and teaches the mixtures; no stroke is overruled. 5. Equal
-# colours, thin parts and a box full of other things break it, for it
-# knows colours and outlines, and no things.
+#    sides; none of the three can raise the energy.
+# 3. Strict while searching, lenient while tracing; the search may run
+#    at half size, if it starts again when it comes back empty-handed.
+# 4. A stroke fixes its pixels and teaches the mixtures; no stroke is
+#    overruled.
+# 5. Equal colours, thin parts and a box full of other things break it,
+#    for it knows colours and outlines, and no things.
 #
 # ## Exercises
 #
@@ -1297,7 +1298,8 @@ for dataset in ("GrabCut50", "Horses"):
 # :label: whole-picture
 # Why can there be no box that holds the whole picture? Say what would
 # be cheapest, then call `grabcut` and read the error. What is the
-# least that must be added? ```
+# least that must be added?
+# ```
 #
 # ```{dropdown} Hint
 # Which mixture would learn the ground?
@@ -1321,7 +1323,9 @@ assert grabcut(coffee, whole, corner).mask.any()
 # %% [markdown] tags=["solution"]
 # Without ground there is nothing to compare with, and "everything is
 # the thing" costs no outline at all. One stroke on the ground is
-# enough to begin. ````{solution-end} ````
+# enough to begin.
+# ````{solution-end}
+# ````
 
 # %% [markdown]
 # ```{exercise}
@@ -1351,7 +1355,8 @@ assert lengths[0] > lengths[-1]
 # %% [markdown] tags=["solution"]
 # A small $\gamma$ leaves every speck that has the right colour; a
 # large one gives up whatever is not worth its outline.
-# ````{solution-end} ````
+# ````{solution-end}
+# ````
 
 # %% [markdown]
 # ```{exercise}
@@ -1387,7 +1392,8 @@ print(f"IoU {min(ious):.3f} to {max(ious):.3f}; rank correlation with"
 # ```{exercise}
 # :label: give-it-texture
 # Let GrabCut see the two rhythms of the striped disc. (Open-ended:
-# which features, how many, and what do they do to the outline?) ```
+# which features, how many, and what do they do to the outline?)
+# ```
 #
 # ```{dropdown} Hint
 # `texture_features` gives many numbers a pixel; three of them make a
