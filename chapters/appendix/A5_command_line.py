@@ -931,13 +931,25 @@ def _complain(error, code):
 
 # %% [markdown]
 # `python -m seglib` is `main()` and nothing more, so everything can be
-# tried from here. First, being wrong:
+# tried from here. What goes wrong is said on the other stream of a
+# terminal; on this page both are one.
+
+# %%
+from contextlib import redirect_stderr
+
+
+def command(*words):
+    with redirect_stderr(sys.stdout):
+        return main([*words])
+
+# %% [markdown]
+# First, being wrong:
 
 # %%
 for wrong in ("train --folder x --modle unet",
               "train --folder x --model bagnet",
               "evaluate nowhere", "train --folder x --size 3"):
-    print("exit code", main(wrong.split()))
+    print("exit code", command(*wrong.split()))
 
 # %% [markdown]
 # ## A night's work, in seconds
@@ -953,9 +965,9 @@ from PIL import Image
 scratch = Path(tempfile.mkdtemp())
 run = str(scratch / "streets")
 
-code = main(["train", "--size", "48x64", "--set", "n=120", "--steps",
-             "60", "--with", "width=16", "--folder", run])
-assert code == 0
+order = ["train", "--size", "48x64", "--set", "n=120", "--steps",
+         "60", "--with", "width=16", "--folder", run]
+assert command(*order) == 0
 print(*sorted(path.name for path in Path(run).iterdir()))
 
 # %%
@@ -969,12 +981,10 @@ show(sheet, alt="Four rows of three pictures: a computed street, its"
 # on, or, as here, finds that nothing is left to do.
 
 # %%
-again = ["train", "--size", "48x64", "--set", "n=120", "--steps", "60",
-         "--with", "width=16", "--folder", run]
-print(main(again), main(again + ["--resume"]))
+print(command(*order), command(*order, "--resume"))
 
 # %%
-assert main(["evaluate", run]) == 0
+assert command("evaluate", run) == 0
 scores = json.loads((Path(run) / "scores_scenes_val.json").read_text())
 assert scores["images"] == 50
 
@@ -1002,7 +1012,7 @@ Image.fromarray(photo[:1, :1]).save(mail / "pixel.png")
 
 # %%
 out = scratch / "out"
-print("exit code", main(["predict", run, str(mail), str(out)]))
+print("exit code", command("predict", run, str(mail), str(out)))
 found = {path.stem: np.array(Image.open(path))
          for path in (out / "masks").iterdir()}
 print({name: mask.shape for name, mask in sorted(found.items())})
