@@ -203,6 +203,14 @@ def test_manners_find_a_long_and_wide_cell(tmp_path):
     assert "a cell of 16 lines" in faults[0] and "columns" in faults[1]
 
 
+def test_manners_find_a_fence_that_wrapping_has_moved(tmp_path):
+    path = write_chapter(tmp_path, "A9_planted", "x = 1", place=9)
+    path.write_text(path.read_text() + "\n# %% [markdown]\n"
+                    "# Enough. ````{solution-end}\n# ````\n")
+    assert any("a fence does not begin its line" in fault
+               for fault in house.manners(course.read_chapter(path)))
+
+
 def test_saving_in_jupyterlab_would_leave_no_noise(tmp_path):
     path = write_chapter(tmp_path, "A9_planted", "x = 1", place=9)
     [fault] = house.manners(course.read_chapter(path))

@@ -126,10 +126,11 @@ def test_export_refuses_two_chapters_with_one_module(small_course):
         export.run(["--root", str(small_course)])
 
 
-def test_export_refuses_a_name_defined_twice(tmp_path):
-    path = write_chapter(tmp_path, "01_a", "#tags: export\nx = 1",
-                         "#tags: export\nx = 2", module="a")
-    with pytest.raises(course.ChapterError, match="exports 'x' twice"):
+@pytest.mark.parametrize("name", ["x", "_x"])
+def test_export_refuses_a_name_defined_twice(tmp_path, name):
+    path = write_chapter(tmp_path, "01_a", f"#tags: export\n{name} = 1",
+                         f"#tags: export\n{name} = 2", module="a")
+    with pytest.raises(course.ChapterError, match=f"exports '{name}' twice"):
         export.export(course.read_chapter(path))
 
 

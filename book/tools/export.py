@@ -31,7 +31,7 @@ def export(chapter: Chapter) -> str:
             heading = section_heading(cell) or heading
         elif "export" in cell.tags:
             tree = course.parse(cell, chapter.path)
-            names += public_names(tree)
+            names += defined_names(tree)
             lines = name_the_chapter(cell, tree, chapter, heading)
             imports += take_imports(lines, tree)
             text = "\n".join(line for line in lines if line is not None)
@@ -46,7 +46,7 @@ def export(chapter: Chapter) -> str:
     if repeated:
         raise ChapterError(f"{chapter.path}: exports {min(repeated)!r} twice")
     head = [module_docstring(chapter), merge_imports(imports),
-            dunder_all(names)]
+            dunder_all(public(names))]
     return "\n\n\n".join(["\n\n".join(filter(None, head)), *body]) + "\n"
 
 
@@ -56,8 +56,8 @@ def section_heading(cell: Cell) -> str | None:
     return re.sub(r"[*`]", "", found[-1]).strip() if found else None
 
 
-def public_names(tree: ast.Module) -> list[str]:
-    """Names that a cell defines at top level, without leading underscore."""
+def defined_names(tree: ast.Module) -> list[str]:
+    """Names that a cell defines at top level."""
     names = []
     for node in tree.body:
         if isinstance(node, DEFINITIONS):
@@ -66,7 +66,17 @@ def public_names(tree: ast.Module) -> list[str]:
             names += [t.id for t in node.targets if isinstance(t, ast.Name)]
         elif isinstance(node, ast.AnnAssign):
             names.append(node.target.id)
+    return names
+
+
+def public(names: list[str]) -> list[str]:
+    """Those without a leading underscore."""
     return [name for name in names if not name.startswith("_")]
+
+
+def public_names(tree: ast.Module) -> list[str]:
+    """Names that a cell defines for others."""
+    return public(defined_names(tree))
 
 
 def name_the_chapter(cell: Cell, tree: ast.Module, chapter: Chapter,

@@ -205,9 +205,11 @@ def manners(chapter: Chapter) -> list[str]:
             if len(line) > COLUMNS:
                 faults.append(f"{cell.line + number}: {len(line)} columns;"
                               f" at most {COLUMNS}")
+    text = "\n".join(c.source for c in chapter.cells
+                     if c.kind == "markdown")
+    faults += [f"a fence does not begin its line: {line!r}"
+               for line in re.findall(r"^.*\S +`{3,}(?:\{.*)?$", text, re.M)]
     if not chapter.number.startswith("A"):
-        text = "\n".join(c.source for c in chapter.cells
-                         if c.kind == "markdown")
         faults += [f"no section {title!r}" for title in ENDING
                    if f"\n## {title}" not in f"\n{text}"]
         if not 3 <= text.count("```{exercise}") <= 6:
