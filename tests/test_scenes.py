@@ -201,6 +201,13 @@ def test_instances_are_single_things():
 
 # Dials
 
+def test_night_is_dark_and_its_windows_are_lit():
+    world = StreetScenes(8, seed=9, weather="clear")
+    for day, night in zip(world, world.with_(night=1)):
+        assert night.image.mean() < day.image.mean() / 2
+        assert night.image.max() > 200
+
+
 @pytest.mark.parametrize("dial", ["night", "noise"])
 def test_light_and_grain_do_not_touch_the_masks(dial):
     world = StreetScenes(5, seed=6)
