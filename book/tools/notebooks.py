@@ -133,14 +133,19 @@ def cache_key(chapter: Chapter, real: bool) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def executed(chapter: Chapter, real: bool = False) -> tuple:
-    """(notebook with outputs, whether it had to be run)."""
+def executed(chapter: Chapter, real: bool = False,
+             budget: float = float("inf")) -> tuple:
+    """(notebook with outputs, whether it had to be run).
+
+    One that was too slow, perhaps beside the tests, gets another chance.
+    """
     folder = course.ROOT / "build" / "cache"
     path = folder / f"{chapter.name}-{cache_key(chapter, real)}.ipynb"
     if path.exists():
         notebook = nbformat.read(path, as_version=4)
         reads = notebook.metadata.seglib["reads"]
-        if all(digest(course.ROOT / p) == d for p, d in reads.items()):
+        if notebook.metadata.seglib["seconds"] <= budget and all(
+                digest(course.ROOT / p) == d for p, d in reads.items()):
             return notebook, False
     notebook = run_notebook(chapter, real)
     folder.mkdir(parents=True, exist_ok=True)
