@@ -22,7 +22,7 @@ from scipy import stats
 
 TOOLS = sorted(p.name for p in (ROOT / "book/tools").glob("*.py")
                if p.name not in ("bands.py", "browser.py", "course.py",
-                                 "machine.py", "pages.py"))
+                                 "machine.py", "pages.py", "splits.py"))
 
 
 @pytest.mark.parametrize("tool", TOOLS)

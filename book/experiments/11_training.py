@@ -1,21 +1,17 @@
 """The first rungs: what a colour, a region, a neighbourhood can tell."""
 import time
-from dataclasses import replace
 
 import bands
 import numpy as np
+import splits
 import torch
-from PIL import Image
 
-from seglib.datasets import CamVid
 from seglib.metrics import SegmentationMeter
 from seglib.scenes import StreetScenes
 from seglib.training import (ConvNet, PixelClassifier, RegionClassifier,
                              evaluate, fit)
 
 QUESTION = "What can a colour, a region, and a stack of 3 x 3 tell?"
-SEEDS = [0, 1, 2]
-SIZE = (240, 180)               # width, height: half of what is published
 RUNGS = {
     "colour, linear": (lambda k: PixelClassifier(k), {"lr": 0.05}),
     "colour, 1 × 1": (lambda k: PixelClassifier(k, width=32), {"lr": 0.01}),
@@ -23,21 +19,8 @@ RUNGS = {
 }
 
 
-def halved(sample):
-    """Image by averaging, mask by picking: no label is invented."""
-    image = Image.fromarray(sample.image).resize(SIZE, Image.Resampling.BOX)
-    mask = Image.fromarray(sample.mask).resize(SIZE,
-                                               Image.Resampling.NEAREST)
-    return replace(sample, image=np.array(image), mask=np.array(mask))
-
-
 def camvid():
-    """The official training side; sequence 0006R0 is held out."""
-    published = CamVid()
-    held_out = published.where(lambda name: name.startswith("0006R0"))
-    others = published.where(lambda name: not name.startswith("0006R0"))
-    return ([halved(s) for s in others], [halved(s) for s in held_out],
-            {"steps": 150, "batch_size": 8})
+    return *splits.camvid(), {"steps": 150, "batch_size": 8}
 
 
 def scenes():
@@ -65,17 +48,10 @@ def trained(name, seed, train, val, settings):
     return scores, (time.perf_counter() - start) / len(val)
 
 
-def frequent(val):
-    """Classes that have half a percent of the known pixels, or more."""
-    counts = sum(np.bincount(s.mask.ravel(), minlength=256) for s in val)
-    counts = counts[:len(val[0].classes)]
-    return np.flatnonzero(counts >= 0.005 * counts.sum())
-
-
 def of_one(dataset, split, train, val, settings):
-    rows, ladder, often = [], [], frequent(val)
+    rows, ladder, often = [], [], splits.frequent(val)
     for name in ("colour, linear", "colour, 1 × 1", "regions", "3 × 3"):
-        runs = [trained(name, seed, train, val, settings) for seed in SEEDS]
+        runs = [trained(name, seed, train, val, settings) for seed in splits.SEEDS]
         ious = [list(scores["iou"].values()) for scores, _ in runs]
         metrics = {
             "mean IoU": [scores["mean_iou"] for scores, _ in runs],
@@ -97,7 +73,7 @@ def measure() -> dict:
     torch.set_num_threads(1)
     rows, ladder = [], []
     for name, split, make in (("StreetScenes", "seed 1", scenes),
-                              ("CamVid 240 × 180", "0006R0", camvid)):
+                              (splits.CAMVID, splits.HELD_OUT, camvid)):
         found = of_one(name, split, *make())
         rows, ladder = rows + found[0], ladder + found[1]
-    return {"rows": rows, "ladder": ladder, "seeds": SEEDS}
+    return {"rows": rows, "ladder": ladder, "seeds": splits.SEEDS}
