@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from seglib.display import VOID
 from seglib.environment import weights_root
 from seglib.training import BatchNorm
 
@@ -33,6 +34,7 @@ __all__ = [
     "imagenet_state",
     "fcn_resnet50",
     "fcn_squeezenet",
+    "tag_loss",
     "freeze",
     "slow_down",
 ]
@@ -735,6 +737,31 @@ def fcn_squeezenet(num_classes: int, in_channels: int = 3, *,
             k.removeprefix("features."): v for k, v in weights.items()
             if k.startswith("features.")})
     return net
+
+
+def tag_loss(logits, masks, least: float = 0.02) -> torch.Tensor:
+    """What is in the pictures? Forgets where: masks serve as tags.
+
+    Parameters
+    ----------
+    logits : (N, K) float tensor
+    masks : (N, H, W) integer tensor
+    least : float
+        Share of a picture that a class must have to be in it.
+
+    Returns
+    -------
+    scalar float32 tensor
+        Mean binary cross-entropy over pictures and classes.
+
+    Chapter
+    -------
+    12 FCN: a classifier that says where, "Borrowed weights".
+    """
+    places = F.one_hot(masks.long(), VOID + 1)[..., :logits.shape[1]]
+    there = places.float().mean((1, 2)) >= least
+    return F.binary_cross_entropy_with_logits(logits.float(),
+                                              there.float())
 
 
 def freeze(module: nn.Module) -> nn.Module:
