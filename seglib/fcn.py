@@ -525,6 +525,21 @@ def _checked(x):
     return x
 
 
+def _take_over(trunk, weights):
+    """All of a VGG16 but its last layer, in the order of its work."""
+    if weights is None:
+        return
+    if weights == "imagenet":
+        norm = any(isinstance(m, BatchNorm) for m in trunk.modules())
+        weights = imagenet_state("vgg16_bn" if norm else "vgg16")
+    mine = trunk.state_dict()
+    if any(isinstance(m, BatchNorm) for m in trunk.fc):
+        mine = {k: v for k, v in mine.items() if k[:2] != "fc"}
+    trunk.load_state_dict({
+        name: theirs.view(tensor.shape) for (name, tensor), theirs in
+        zip(mine.items(), weights.values())}, strict=False)
+
+
 # What the coarse map has lost
 # ----------------------------
 
@@ -653,21 +668,6 @@ def imagenet_state(name: str) -> dict:
             f"weights is 'imagenet', but {file} is not in {folder}, and"
             f" {url} cannot be reached; needed: that file in that"
             " folder, or another folder in $SEGLIB_WEIGHTS") from error
-
-
-def _take_over(trunk, weights):
-    """All of a VGG16 but its last layer, in the order of its work."""
-    if weights is None:
-        return
-    if weights == "imagenet":
-        norm = any(isinstance(m, BatchNorm) for m in trunk.modules())
-        weights = imagenet_state("vgg16_bn" if norm else "vgg16")
-    mine = trunk.state_dict()
-    if any(isinstance(m, BatchNorm) for m in trunk.fc):
-        mine = {k: v for k, v in mine.items() if k[:2] != "fc"}
-    trunk.load_state_dict({
-        name: theirs.view(tensor.shape) for (name, tensor), theirs in
-        zip(mine.items(), weights.values())}, strict=False)
 
 
 class _ResNetFCN(nn.Module):
