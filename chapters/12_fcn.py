@@ -671,8 +671,7 @@ class FCN32s(nn.Module):
         Channels of the first stage, 64 in the paper; all else is scaled
         with it.
     norm : bool
-        Batch normalisation, without which it does not learn from
-        scratch.
+        Batch normalisation, with which it learns faster from scratch.
     padded : bool
         Every convolution keeps the size, and nothing is cropped; else
         100 pixels are added at first and cropped at last.
@@ -882,14 +881,15 @@ OURS = Recipe(steps=200, batch_size=16, lr=3e-3, class_weights="median")
 
 # %% [markdown]
 # Theirs has no {term}`batch normalisation`, which nobody had then; it
-# lives on weights that were trained before. Without either, and at a
-# third of the rate, the same network gets nowhere in the same steps:
+# lives on weights that were trained before. Is it needed without them?
+# Less than one reads. He's first weights, Adam and a third of the rate
+# bring the same network to most of the score in the same steps:
 
 # %%
 normed = measured("FCN-8s", "mean IoU")
 bare = measured("FCN-8s without normalisation", "mean IoU")
 print(f"mean IoU {bare[0]:.2f} without, {normed[0]:.2f} with")
-assert bare[2] < 0.6 * normed[1]
+assert bare[2] < normed[1]
 
 # %% [markdown]
 # ## Weights from another task

@@ -464,8 +464,7 @@ class FCN32s(nn.Module):
         Channels of the first stage, 64 in the paper; all else is scaled
         with it.
     norm : bool
-        Batch normalisation, without which it does not learn from
-        scratch.
+        Batch normalisation, with which it learns faster from scratch.
     padded : bool
         Every convolution keeps the size, and nothing is cropped; else
         100 pixels are added at first and cropped at last.
