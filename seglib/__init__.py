@@ -28,6 +28,10 @@ REGISTRY = {
     },
     "model": {
         "convnet": "seglib.training:ConvNet",
+        "fcn16s": "seglib.fcn:FCN16s",
+        "fcn32s": "seglib.fcn:FCN32s",
+        "fcn8s": "seglib.fcn:FCN8s",
+        "fcn_resnet50": "seglib.fcn:fcn_resnet50",
         "pixel": "seglib.training:PixelClassifier",
     },
 }
