@@ -195,7 +195,7 @@ class Up(nn.Module):
     def forward(self, x, skip):
         return self.twice(beside(skip, self.larger(x)))
 
-
+# %% tags=["export"]
 class Decoder(nn.ModuleList):
     """From the coarsest map to the finest, meeting all others."""
 
@@ -257,7 +257,7 @@ def _fitting(n):
     below = max(188, n - (n - 12) % 16)
     return below, below if below >= n else below + 16
 
-
+# %% tags=["export"]
 def _check_size(height, width, valid):
     for name, n in (("height", height), ("width", width)):
         if not valid and n < 32:
@@ -268,7 +268,7 @@ def _check_size(height, width, valid):
                 f"{name} is {n}; needed without padding: a multiple of"
                 f" 16 and 12 more, from 188; nearest: {nearest}")
 
-
+# %% tags=["export"]
 def _filled(x, valid):
     """Sides that fit, filled up to multiples of 16 if one pads."""
     height, width = x.shape[2:]
@@ -411,7 +411,7 @@ val = with_seams(Cells(40, size=(96, 96), seed=1, touching=1))
 cells = val[2]
 show(cells.image, paint(cells.instances), paint(cells.mask),
      titles=("cells", "who is who", "apart"),
-     alt=[f"{cells.instances.max()} bright nuclei, many of which touch.",
+     alt=[f"{cells.instances.max()} bright nuclei; many touch.",
           "The same, each in a colour.",
           "The mask to be learnt: thin dark seams where two meet."])
 pieces = [ndimage.label(s.mask)[1] for s in val]
@@ -697,7 +697,8 @@ cell_net, history = trained(BorderLoss())
 minutes = (time.perf_counter() - start) / 60
 plain, _ = trained("cross_entropy")
 answers = {
-    "chapter 05": [split_touching(s.image > otsu(s.image)) for s in val],
+    "chapter 05": [split_touching(s.image > otsu(s.image))
+                   for s in val],
     "no weights": cells_by(plain), "weights": cells_by(cell_net)}
 scored = {name: quality(found) for name, found in answers.items()}
 print({name: f"{value:.2f}" for name, value in scored.items()},
@@ -787,7 +788,8 @@ def thin(method, metric="pole IoU"):
 
 for rival in ("U-Net without skips", "FCN-8s"):
     for metric in ("pole IoU", "fence IoU"):
-        assert thin("U-Net", metric)["low"] > thin(rival, metric)["high"]
+        assert (thin("U-Net", metric)["low"]
+                > thin(rival, metric)["high"])
 for metric in ("pole IoU", "mean IoU"):
     print(f"{metric}: {thin('U-Net', metric)['value']:.3f} against",
           f"{thin('FCN-8s, matched seconds', metric)['value']:.3f}",
@@ -817,7 +819,7 @@ def _moved(x, shift, mode):
     return F.grid_sample(x.float(), place, mode, "reflection",
                          align_corners=False)
 
-
+# %% tags=["export"]
 class ElasticDeformation:
     """Bends images and masks together, for `fit(augment=...)`.
 
@@ -840,7 +842,7 @@ class ElasticDeformation:
         self.sigma, self.nodes = sigma, nodes
 
     def __call__(self, images, masks):
-        """(N, C, H, W) floats and (N, H, W) labels; such a pair again."""
+        """Images (N, C, H, W), labels (N, H, W); such a pair again."""
         size, device = masks.shape[1:], images.device
         nodes = torch.randn(len(masks), 2, self.nodes, self.nodes,
                             device=device)
@@ -913,7 +915,7 @@ def _tiles(length, tile):
     left = length - start
     yield start, left + (4 - left) % 16
 
-
+# %% tags=["export"]
 def _mirrored(image):
     """(1, C, H, W), with a mirrored border for tiles of any size."""
     extra = (BORDER, BORDER + 15)
@@ -921,7 +923,7 @@ def _mirrored(image):
                      (extra, extra, (0, 0)), "reflect")
     return torch.from_numpy(picture).permute(2, 0, 1)[None]
 
-
+# %% tags=["export"]
 def _tile_scores(model, x):
     """Scores (K, h, w) of one window."""
     size = tuple(n - 2 * BORDER for n in x.shape[2:])
@@ -931,8 +933,14 @@ def _tile_scores(model, x):
         raise ValueError(
             f"model makes {tuple(scores.shape[1:])} of"
             f" {tuple(x.shape[2:])}; needed: {size}, as from"
-            " UNet(padding='valid'); for others there is `predict`")
+            " UNet(padding='valid'); else use `predict`")
     return scores.cpu().numpy()
+
+# %% tags=["export"]
+def _side_by_side(tiles, axis):
+    """Joined; the last four pixels of each belong to the next."""
+    cut = [np.delete(one, np.s_[-4:], axis) for one in tiles[:-1]]
+    return np.concatenate([*cut, tiles[-1]], axis)
 
 # %% tags=["export"]
 def overlap_tile(model: nn.Module, image: np.ndarray,
@@ -972,20 +980,17 @@ def overlap_tile(model: nn.Module, image: np.ndarray,
     (2, 70, 35)
     """
     if tile % 16 != 4:
-        raise ValueError(f"tile is {tile}; needed: a multiple of 16, and"
-                         " 4 more")
-    x, answer = _mirrored(image), None
+        raise ValueError(f"tile is {tile}; needed: a multiple of 16,"
+                         " and 4 more")
+    (height, width), x = image.shape[:2], _mirrored(image)
+    rows = []
     with in_eval_mode(model), torch.inference_mode():
-        for top, h in _tiles(image.shape[0], tile):
-            for left, w in _tiles(image.shape[1], tile):
-                scores = _tile_scores(model, x[
-                    ..., top:top + h + 184, left:left + w + 184])
-                if answer is None:
-                    answer = np.empty((len(scores), *image.shape[:2]),
-                                      scores.dtype)
-                there = answer[:, top:top + h, left:left + w]
-                there[:] = scores[:, :there.shape[1], :there.shape[2]]
-    return answer
+        for y, h in _tiles(height, tile):
+            row = [_tile_scores(model, x[..., y:y + h + 2 * BORDER,
+                                         left:left + w + 2 * BORDER])
+                   for left, w in _tiles(width, tile)]
+            rows.append(_side_by_side(row, 2))
+    return _side_by_side(rows, 1)[:, :height, :width]
 
 # %% [markdown]
 # Equal to the last bit? Mathematically, yes. But a sum of 576 floats
@@ -1072,14 +1077,13 @@ ax.axhline(8, color="C1", ls="--", label="a laptop's 8 GB")
 ax.set(xlabel="side of the picture, pixels", ylabel="GB")
 ax.legend()
 too_large = sides[gigabytes > 8][0]
-figure(fig, alt=f"Memory of the maps that wait, over the picture's side:"
-       f" {gigabytes[1]:.2f} GB at {sides[1]} pixels, and more than"
+figure(fig, alt="Memory of the maps that wait, over the picture's"
+       f" side: {gigabytes[1]:.2f} GB at {sides[1]} pixels, and more than"
        f" 8 GB from {too_large} on.")
 
 # %%
-values = carried(1) // 4 * 0 + sum(64 * 2**k / 4**k for k in range(4))
-print(f"{values:.0f} numbers wait for every pixel of the picture")
 assert gigabytes[sides == 4096] > 8
+print(f"{carried(512) / 4 / 512**2:.0f} numbers wait for every pixel")
 
 # %% [markdown]
 # Tiles are a way out when predicting. When training there are batches,

@@ -506,7 +506,7 @@ class ElasticDeformation:
         self.sigma, self.nodes = sigma, nodes
 
     def __call__(self, images, masks):
-        """(N, C, H, W) floats and (N, H, W) labels; such a pair again."""
+        """Images (N, C, H, W), labels (N, H, W); such a pair again."""
         size, device = masks.shape[1:], images.device
         nodes = torch.randn(len(masks), 2, self.nodes, self.nodes,
                             device=device)
@@ -547,8 +547,14 @@ def _tile_scores(model, x):
         raise ValueError(
             f"model makes {tuple(scores.shape[1:])} of"
             f" {tuple(x.shape[2:])}; needed: {size}, as from"
-            " UNet(padding='valid'); for others there is `predict`")
+            " UNet(padding='valid'); else use `predict`")
     return scores.cpu().numpy()
+
+
+def _side_by_side(tiles, axis):
+    """Joined; the last four pixels of each belong to the next."""
+    cut = [np.delete(one, np.s_[-4:], axis) for one in tiles[:-1]]
+    return np.concatenate([*cut, tiles[-1]], axis)
 
 
 def overlap_tile(model: nn.Module, image: np.ndarray,
@@ -592,17 +598,14 @@ def overlap_tile(model: nn.Module, image: np.ndarray,
     13 U-Net, "How large may a picture be?".
     """
     if tile % 16 != 4:
-        raise ValueError(f"tile is {tile}; needed: a multiple of 16, and"
-                         " 4 more")
-    x, answer = _mirrored(image), None
+        raise ValueError(f"tile is {tile}; needed: a multiple of 16,"
+                         " and 4 more")
+    (height, width), x = image.shape[:2], _mirrored(image)
+    rows = []
     with in_eval_mode(model), torch.inference_mode():
-        for top, h in _tiles(image.shape[0], tile):
-            for left, w in _tiles(image.shape[1], tile):
-                scores = _tile_scores(model, x[
-                    ..., top:top + h + 184, left:left + w + 184])
-                if answer is None:
-                    answer = np.empty((len(scores), *image.shape[:2]),
-                                      scores.dtype)
-                there = answer[:, top:top + h, left:left + w]
-                there[:] = scores[:, :there.shape[1], :there.shape[2]]
-    return answer
+        for y, h in _tiles(height, tile):
+            row = [_tile_scores(model, x[..., y:y + h + 2 * BORDER,
+                                         left:left + w + 2 * BORDER])
+                   for left, w in _tiles(width, tile)]
+            rows.append(_side_by_side(row, 2))
+    return _side_by_side(rows, 1)[:, :height, :width]
