@@ -60,6 +60,7 @@ import matplotlib.pyplot as plt
 from torch.overrides import TorchFunctionMode
 from torchvision.models import resnet18
 
+# %%
 from seglib.display import STYLE, figure, paint, show
 from seglib.edges import distance_transform, split_touching
 from seglib.environment import results
@@ -535,7 +536,7 @@ def two_distances(instances: np.ndarray, reach: float = np.inf
     nobody = 2 * sum(instances.shape)
     far = np.where(who > 0, 0, nobody)
     _along_columns(far, who)
-    reach = min(reach, nobody)
+    reach = min(reach, nobody // 2)
     limit = int(reach**2) + 1
     d2 = np.full(far.shape, limit)
     _along_rows(far, who, d2, reach)
@@ -739,7 +740,7 @@ def recorded(dataset, method, metric):
 def table(dataset, *metrics):
     for r in measured:
         if r["dataset"] == dataset and r["metric"] in metrics:
-            print(f"{r['method']:25}{r['metric']:19}{r['value']:.3f}"
+            print(f"{r['method']:24}{r['metric']:31}{r['value']:.3f}"
                   f" [{r['low']:.3f}, {r['high']:.3f}]")
 
 table("Cells, touching", "panoptic quality", "count error")
@@ -767,6 +768,7 @@ def cut(net, *levels):
     for hook in hooks:
         hook.remove()
 
+# %%
 def agreement(net):
     return np.mean([(predict(net, s.image) == s.mask).mean()
                     for s in val])
@@ -781,10 +783,10 @@ assert min(right, key=right.get) == "1/1"
 
 # %% [markdown]
 # The finest map is the one that is missed: outlines and seams are in
-# it. And that was no fair trial, for the net was trained to rely on them. A net
-# that is trained *without* learns to do without, as well as it can. On
-# streets full of poles, 200 steps, with bands over seeds, and beside it
-# the FCN-8s of the last chapter, for as many *seconds*:
+# it. But that was no fair trial, for the net was trained to rely on
+# them. A net that is trained *without* learns to do without, as well as
+# it can. On streets full of poles, 200 steps, and beside it the FCN-8s
+# of the last chapter, for as many *seconds*:
 
 # %%
 table("StreetScenes, thin", "pole IoU", "fence IoU", "mean IoU",
@@ -1046,14 +1048,25 @@ table("nuclei", "panoptic quality", "count error")
 # %% [markdown]
 # And the challenge itself: membranes in nerve tissue, 24 slices to
 # learn from, six to judge by, the {term}`adapted Rand error` (0 is
-# perfect). Where to cut the probability was chosen on the training
-# slices, for the grey values as well.
+# perfect). Where to cut the probability was chosen on training slices,
+# for the grey values as well; the second line of each says what the
+# best choice would have been.
 
 # %%
-table("ISBI 2012", "adapted Rand error")
+table("ISBI 2012", "adapted Rand error",
+      "adapted Rand error, best level")
 
 # %% [markdown]
-# @@ISBI@@
+# **What went wrong?** Two rows of modest numbers. On the slides a minute
+# of training is a tie with chapter 05: these nuclei are bright on a
+# dark ground, and Otsu is made for that. Where light is no guide, as on
+# the cells above, the order is another. On the membranes, grey values
+# that are blurred a little and cut at the right place do well too, and
+# the U-Net beats them only if somebody tells it the level: a *single*
+# gap in a membrane makes one cell of two, and the level that closes the
+# gaps in the training slices is not the best one here. (For the
+# challenge's own test slices the paper is quoted with a Rand error of
+# .0382, after far more training.)
 #
 # ## What does it cost to remember?
 #
@@ -1084,8 +1097,8 @@ ax.set(xlabel="side of the picture, pixels", ylabel="GB")
 ax.legend()
 too_large = sides[gigabytes > 8][0]
 figure(fig, alt="Memory of the maps that wait, over the picture's"
-       f" side: {gigabytes[1]:.2f} GB at {sides[1]} pixels, and more than"
-       f" 8 GB from {too_large} on.")
+       f" side: {gigabytes[1]:.2f} GB at {sides[1]} pixels, and more"
+       f" than 8 GB from {too_large} on.")
 
 # %%
 assert gigabytes[sides == 4096] > 8

@@ -347,7 +347,7 @@ def two_distances(instances: np.ndarray, reach: float = np.inf
     nobody = 2 * sum(instances.shape)
     far = np.where(who > 0, 0, nobody)
     _along_columns(far, who)
-    reach = min(reach, nobody)
+    reach = min(reach, nobody // 2)
     limit = int(reach**2) + 1
     d2 = np.full(far.shape, limit)
     _along_rows(far, who, d2, reach)
