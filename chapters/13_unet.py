@@ -1205,8 +1205,7 @@ assert aside > 20 * weights
 # - **SGD with momentum 0.99**, and, as commonly quoted, batches of one
 #   large tile and dropout at the end of the way down; AdamW, batches of
 #   eight and no dropout here.
-# - **Class weights** $w_c$ beside the border weights; 1 here, and in
-#   the experiment on membranes, those of chapter 11.
+# - **Class weights** $w_c$ beside the border weights; 1 here.
 # - **Border weights** inside cells as well as outside: the formula does
 #   not say. We add them on the ground only.
 # - **Augmentation** by shifts, rotations, grey values and bending; in
