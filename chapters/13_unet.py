@@ -418,6 +418,8 @@ show(cells.image, paint(cells.instances), paint(cells.mask),
      alt=[f"{cells.instances.max()} bright nuclei; many touch.",
           "The same, each in a colour.",
           "The mask to be learnt: thin dark seams where two meet."])
+
+# %%
 pieces = [ndimage.label(s.mask)[1] for s in val]
 print(sum(pieces), "pieces of", sum(s.instances.max() for s in val))
 
