@@ -33,6 +33,7 @@ REGISTRY = {
         "fcn8s": "seglib.fcn:FCN8s",
         "fcn_resnet50": "seglib.fcn:fcn_resnet50",
         "pixel": "seglib.training:PixelClassifier",
+        "unet": "seglib.unet:UNet",
     },
 }
 

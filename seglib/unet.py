@@ -1,0 +1,611 @@
+"""U-Net: chapter 13 of the course.
+
+Who remembers where things were, while the network finds out what they are?
+
+Exported from 13_unet.py; edit the chapter, not this file.
+"""
+
+import numpy as np
+import torch
+from numba import njit
+from scipy import ndimage
+from torch import nn
+from torch.nn import functional as F
+
+from seglib.display import VOID, as_float
+from seglib.edges import watershed
+from seglib.networks import in_eval_mode
+from seglib.scenes import seams
+from seglib.training import BatchNorm
+
+__all__ = [
+    "Encoder",
+    "centre",
+    "beside",
+    "Up",
+    "Decoder",
+    "BORDER",
+    "UNet",
+    "parted",
+    "two_distances",
+    "border_weights",
+    "BorderLoss",
+    "cells_of",
+    "ElasticDeformation",
+    "overlap_tile",
+]
+
+
+# What is it made of?
+# -------------------
+
+def _twice(inside, outside, padding, norm):
+    """Two 3 x 3 convolutions, each with ReLU."""
+    layers = []
+    for channels in (inside, outside):
+        layers.append(nn.Conv2d(channels, outside, 3, padding=padding,
+                                bias=not norm))
+        if norm:
+            layers.append(BatchNorm(outside))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+class Encoder(nn.Module):
+    """Five stages; returns the maps of all of them, finest first.
+
+    Chapter
+    -------
+    13 U-Net, "What is it made of?".
+    """
+
+    def __init__(self, in_channels, widths, padding, norm):
+        super().__init__()
+        self.pool = nn.MaxPool2d(2)
+        self.stages = nn.ModuleList(
+            _twice(a, b, padding, norm)
+            for a, b in zip([in_channels, *widths], widths))
+
+    def forward(self, x):
+        maps = [self.stages[0](x)]
+        for stage in self.stages[1:]:
+            maps.append(stage(self.pool(maps[-1])))
+        return maps
+
+
+def centre(x, height, width):
+    """The middle of maps or masks: (..., height, width).
+
+    Chapter
+    -------
+    13 U-Net, "What is it made of?".
+    """
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x[..., top:top + height, left:left + width]
+
+
+def beside(skip, up):
+    """What comes up, behind the middle of what waits across.
+
+    Chapter
+    -------
+    13 U-Net, "What is it made of?".
+    """
+    return torch.cat((centre(skip, *up.shape[2:]), up), 1)
+
+
+class Up(nn.Module):
+    """Twice as large, beside what the encoder knew, convolved twice.
+
+    Chapter
+    -------
+    13 U-Net, "What is it made of?".
+    """
+
+    def __init__(self, channels, padding, norm):
+        super().__init__()
+        half = channels // 2
+        self.larger = nn.ConvTranspose2d(channels, half, 2, stride=2)
+        self.twice = _twice(channels, half, padding, norm)
+
+    def forward(self, x, skip):
+        return self.twice(beside(skip, self.larger(x)))
+
+
+class Decoder(nn.ModuleList):
+    """From the coarsest map to the finest, meeting all others.
+
+    Chapter
+    -------
+    13 U-Net, "What is it made of?".
+    """
+
+    def __init__(self, widths, padding, norm):
+        super().__init__(Up(w, padding, norm) for w in widths[:-1])
+
+    def forward(self, maps):
+        *skips, x = maps
+        for up, skip in zip(self, reversed(skips)):
+            x = up(x, skip)
+        return x
+
+
+def _begin(module):
+    """Gaussian weights of variance 2 / N, no biases."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        inputs = module.in_channels
+        if isinstance(module, nn.Conv2d):
+            inputs *= module.weight[0, 0].numel()
+        nn.init.normal_(module.weight, std=(2 / inputs)**0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+# Which sizes fit?
+# ----------------
+
+#: Pixels that the net without padding takes off each side.
+BORDER = 92
+
+
+def _fitting(n):
+    """The largest valid size up to n, and the smallest from n on."""
+    below = max(188, n - (n - 12) % 16)
+    return below, below if below >= n else below + 16
+
+
+def _check_size(height, width, valid):
+    for name, n in (("height", height), ("width", width)):
+        if not valid and n < 32:
+            raise ValueError(f"{name} is {n}; needed: 32 or more")
+        if valid and (n % 16 != 12 or n < 188):
+            nearest = " or ".join(map(str, sorted({*_fitting(n)})))
+            raise ValueError(
+                f"{name} is {n}; needed without padding: a multiple of"
+                f" 16 and 12 more, from 188; nearest: {nearest}")
+
+
+def _filled(x, valid):
+    """Sides that fit, filled up to multiples of 16 if one pads."""
+    height, width = x.shape[2:]
+    _check_size(height, width, valid)
+    if valid:
+        return x
+    return F.pad(x, (0, -width % 16, 0, -height % 16), "replicate")
+
+
+# Down, up, and across
+# --------------------
+
+def _how(padding, norm):
+    """Padding of each convolution, and whether to normalise."""
+    if padding not in ("same", "valid"):
+        raise ValueError(f"padding is {padding!r}; needed: 'same' or"
+                         " 'valid'")
+    return ((1, norm is not False) if padding == "same"
+            else (0, bool(norm)))
+
+
+class UNet(nn.Module):
+    """An encoder and its mirror image, with all maps handed across.
+
+    Parameters
+    ----------
+    num_classes : int
+        K.
+    in_channels : int
+        C.
+    width : int
+        Channels of the first stage; each of the four below has twice as
+        many. 64 in the paper, 16 for a laptop.
+    padding : {"same", "valid"}
+        "valid" is the paper's: sides must be 12 more than a multiple of
+        16, from 188, and the scores are 92 pixels smaller on each side.
+    norm : bool, optional
+        Batch normalisation in the place of biases; by default where
+        there is padding.
+
+    Raises
+    ------
+    ValueError
+        If `padding` is neither, or later a picture's size does not fit.
+
+    Notes
+    -----
+    Ronneberger, Fischer and Brox (2015). (N, C, H, W) floats, best
+    within [0, 1], in; (N, K, H, W) logits out, for H and W from 32.
+
+    Examples
+    --------
+    >>> UNet(5, width=4)(torch.rand(1, 3, 97, 131)).shape
+    torch.Size([1, 5, 97, 131])
+
+    Chapter
+    -------
+    13 U-Net, "Down, up, and across".
+    """
+
+    def __init__(self, num_classes, in_channels=3, *, width=64,
+                 padding="same", norm=None):
+        super().__init__()
+        how = _how(padding, norm)
+        self.valid = padding == "valid"
+        widths = [width * 2**level for level in range(5)]
+        self.down = Encoder(in_channels, widths, *how)
+        self.up = Decoder(widths[::-1], *how)
+        self.score = nn.Conv2d(width, num_classes, 1)
+        self.apply(_begin)
+
+    def forward(self, x):
+        height, width = x.shape[2:]
+        x = self.up(self.down(4 * _filled(x, self.valid) - 2))
+        return self.score(x)[..., :height, :width]
+
+
+# Where does one cell end?
+# ------------------------
+
+def parted(instances: np.ndarray) -> np.ndarray:
+    """A mask in which objects are apart: 1 inside, 0 ground and seams.
+
+    Parameters
+    ----------
+    instances : (H, W) integer array
+        0 for the ground, else the object's number.
+
+    Returns
+    -------
+    (H, W) uint8 array
+
+    Chapter
+    -------
+    13 U-Net, "Where does one cell end?".
+    """
+    return ((instances > 0) & ~seams(instances)).astype(np.uint8)
+
+
+# How far to the second nearest?
+# ------------------------------
+
+@njit(cache=True)
+def _offer(far, who, d, owner):
+    """Two nearest of different owners, and one who may be nearer."""
+    if owner == who[0]:
+        far[0] = min(far[0], d)
+    elif d < far[0]:
+        far[1], who[1] = far[0], who[0]
+        far[0], who[0] = d, owner
+    elif d < far[1]:
+        far[1], who[1] = d, owner
+
+
+@njit(cache=True)
+def _along_columns(far, who):
+    h, w, _ = far.shape
+    for step in (1, -1):
+        for i in range(1, h):
+            y = i if step == 1 else h - 1 - i
+            for x in range(w):
+                for j in range(2):
+                    _offer(far[y, x], who[y, x],
+                           far[y - step, x, j] + 1,
+                           who[y - step, x, j])
+
+
+@njit(cache=True)
+def _along_rows(far, who, d2, reach):
+    h, w, _ = far.shape
+    name = np.empty(2, who.dtype)
+    for y in range(h):
+        for x in range(w):
+            best, k = d2[y, x], 0
+            name[:] = 0
+            while k < reach and k * k < best[1]:
+                for other in (x - k, x + k):
+                    if 0 <= other < w:
+                        for j in range(2):
+                            d = k * k + far[y, other, j]**2
+                            if d < best[1]:
+                                _offer(best, name, d,
+                                       who[y, other, j])
+                k += 1
+
+
+def two_distances(instances: np.ndarray, reach: float = np.inf
+                  ) -> np.ndarray:
+    """Distances of every pixel to the nearest two objects.
+
+    Parameters
+    ----------
+    instances : (H, W) integer array
+        0 for the ground, else the object's number.
+    reach : float
+        In pixels; what is further away is not looked for.
+
+    Returns
+    -------
+    (H, W, 2) float64 array
+        Euclidean, in pixels, exact: 0 first inside an object; inf where
+        there are not so many objects within reach.
+
+    Notes
+    -----
+    Time grows with the pixels and with the distance of the second
+    nearest, but not with the number of objects.
+
+    Examples
+    --------
+    >>> two_distances(np.array([[1, 0, 0, 5]]))[0, 1]
+    array([1., 2.])
+
+    Chapter
+    -------
+    13 U-Net, "How far to the second nearest?".
+    """
+    who = np.zeros((*instances.shape, 2), np.int64)
+    who[..., 0] = instances
+    nobody = 2 * sum(instances.shape)
+    far = np.where(who > 0, 0, nobody)
+    _along_columns(far, who)
+    reach = min(reach, nobody // 2)
+    limit = int(reach**2) + 1
+    d2 = np.full(far.shape, limit)
+    _along_rows(far, who, d2, reach)
+    return np.where(d2 < limit, np.sqrt(d2), np.inf)
+
+
+def border_weights(instances: np.ndarray, w0: float = 10.0,
+                   sigma: float = 5.0) -> np.ndarray:
+    """How much each pixel counts: the ground between two objects, most.
+
+    Parameters
+    ----------
+    instances : (H, W) integer array
+        0 for the ground, else the object's number.
+    w0 : float
+        Largest addition to 1.
+    sigma : float
+        In pixels, above 0: how wide a gap still counts.
+
+    Returns
+    -------
+    (H, W) float32 array
+        1 + w0 exp(-(d1 + d2)^2 / (2 sigma^2)) on the ground, with the
+        distances to the nearest two objects; 1 on objects.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is not above 0, or `instances` has not two sides.
+
+    Notes
+    -----
+    Ronneberger, Fischer and Brox (2015), equation 2.
+
+    Examples
+    --------
+    >>> border_weights(np.array([[1, 0, 2]]), w0=10, sigma=2).round(2)
+    array([[1.  , 7.07, 1.  ]], dtype=float32)
+
+    Chapter
+    -------
+    13 U-Net, "How far to the second nearest?".
+    """
+    if not sigma > 0 or np.ndim(instances) != 2:
+        raise ValueError(f"sigma is {sigma}, instances"
+                         f" {np.shape(instances)}; needed: above 0, and"
+                         " height × width")
+    gap = two_distances(instances, reach=8 * sigma).sum(2)
+    extra = w0 * np.exp(-gap**2 / (2 * sigma**2))
+    return np.where(instances > 0, 1, 1 + extra).astype(np.float32)
+
+
+class BorderLoss:
+    """Cross-entropy that looks at the gaps between objects.
+
+    Parameters
+    ----------
+    w0, sigma : float
+        As for `border_weights`. The pieces of class 1 that are not
+        connected (sideways, up or down) are the objects.
+
+    Notes
+    -----
+    For `fit`: logits (N, K, h, w), target (N, H, W), where VOID counts
+    for nothing; scores smaller than the target are for its middle. The
+    weights are computed on the CPU, with every batch.
+
+    Chapter
+    -------
+    13 U-Net, "How far to the second nearest?".
+    """
+
+    def __init__(self, w0: float = 10.0, sigma: float = 5.0):
+        self.w0, self.sigma = w0, sigma
+
+    def weights(self, target):
+        maps = [border_weights(ndimage.label(one == 1)[0], self.w0,
+                               self.sigma)
+                for one in target.cpu().numpy()]
+        return torch.from_numpy(np.stack(maps)).to(target.device)
+
+    def __call__(self, logits, target):
+        weights = centre(self.weights(target), *logits.shape[2:])
+        target = centre(target, *logits.shape[2:]).long()
+        nll = F.cross_entropy(logits.float(), target,
+                              ignore_index=VOID, reduction="none")
+        known = (target != VOID).sum().clamp(min=1)
+        return (weights * nll).sum() / known
+
+
+def cells_of(mask: np.ndarray, smallest: int = 16) -> np.ndarray:
+    """Numbers the pieces of a mask, and closes the seams between them.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+        Objects that are apart, as `parted` makes them.
+    smallest : int
+        Pieces of fewer pixels are dropped.
+
+    Returns
+    -------
+    (H, W) int32 array
+        0 for the ground, else the object's number.
+
+    Chapter
+    -------
+    13 U-Net, "How far to the second nearest?".
+    """
+    pieces, n = ndimage.label(mask)
+    kept = np.bincount(pieces.ravel()) >= smallest
+    kept[0] = False
+    pieces = (np.cumsum(kept) * kept)[pieces]
+    room = np.pad(pieces > 0, 2)
+    room = ndimage.binary_closing(room, np.ones((3, 3)))[2:-2, 2:-2]
+    return watershed(np.zeros(room.shape), pieces, room)
+
+
+# How can thirty pictures be enough?
+# ----------------------------------
+
+def _moved(x, shift, mode):
+    """x at p + shift(p), mirrored at the border."""
+    height, width = x.shape[2:]
+    y = torch.arange(height, device=x.device)[:, None] + shift[:, 1]
+    x_ = torch.arange(width, device=x.device) + shift[:, 0]
+    place = torch.stack(((2 * x_ + 1) / width - 1,
+                         (2 * y + 1) / height - 1), -1)
+    return F.grid_sample(x.float(), place, mode, "reflection",
+                         align_corners=False)
+
+
+class ElasticDeformation:
+    """Bends images and masks together, for `fit(augment=...)`.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the shifts at the nodes, in pixels.
+    nodes : int
+        Along each side.
+
+    Notes
+    -----
+    After Ronneberger, Fischer and Brox (2015): shifts at a coarse grid,
+    bicubic between its nodes. What comes in from outside is a mirror
+    image. Masks are never interpolated; every picture is bent in its
+    own way, on the device on which it is.
+
+    Chapter
+    -------
+    13 U-Net, "How can thirty pictures be enough?".
+    """
+
+    def __init__(self, sigma: float = 10.0, nodes: int = 3):
+        self.sigma, self.nodes = sigma, nodes
+
+    def __call__(self, images, masks):
+        """Images (N, C, H, W), labels (N, H, W); such a pair again."""
+        size, device = masks.shape[1:], images.device
+        nodes = torch.randn(len(masks), 2, self.nodes, self.nodes,
+                            device=device)
+        shift = F.interpolate(self.sigma * nodes, size, mode="bicubic",
+                              align_corners=True)
+        bent = _moved(masks[:, None], shift, "nearest")[:, 0]
+        return (_moved(images, shift, "bilinear").to(images.dtype),
+                bent.to(masks.dtype))
+
+
+# How large may a picture be?
+# ---------------------------
+
+def _tiles(length, tile):
+    """(start, size) of the tiles along a side, in steps of 16 n."""
+    start = 0
+    while length - start > tile:
+        yield start, tile
+        start += tile - 4
+    left = length - start
+    yield start, left + (4 - left) % 16
+
+
+def _mirrored(image):
+    """(1, C, H, W), with a mirrored border for tiles of any size."""
+    extra = (BORDER, BORDER + 15)
+    picture = np.pad(np.atleast_3d(as_float(image)),
+                     (extra, extra, (0, 0)), "reflect")
+    return torch.from_numpy(picture).permute(2, 0, 1)[None]
+
+
+def _tile_scores(model, x):
+    """Scores (K, h, w) of one window."""
+    size = tuple(n - 2 * BORDER for n in x.shape[2:])
+    weight = next(model.parameters())
+    scores = model(x.to(weight))[0]
+    if scores.shape[1:] != size:
+        raise ValueError(
+            f"model makes {tuple(scores.shape[1:])} of"
+            f" {tuple(x.shape[2:])}; needed: {size}, as from"
+            " UNet(padding='valid'); else use `predict`")
+    return scores.cpu().numpy()
+
+
+def _side_by_side(tiles, axis):
+    """Joined; the last four pixels of each belong to the next."""
+    cut = [np.delete(one, np.s_[-4:], axis) for one in tiles[:-1]]
+    return np.concatenate([*cut, tiles[-1]], axis)
+
+
+def overlap_tile(model: nn.Module, image: np.ndarray,
+                 tile: int = 388) -> np.ndarray:
+    """Scores of a picture of any size by a net without padding.
+
+    Parameters
+    ----------
+    model : nn.Module
+        `UNet(padding="valid")`, where it is.
+    image : (H, W) or (H, W, C) array
+        uint8, or float in [0, 1].
+    tile : int
+        Side of what is computed at once, 4 more than a multiple of 16;
+        the model looks at 184 pixels more. It decides about memory
+        only.
+
+    Returns
+    -------
+    (K, H, W) float array
+        Logits, of the model's precision.
+
+    Raises
+    ------
+    ValueError
+        If the tile has no such side, or the model pads.
+
+    Notes
+    -----
+    Ronneberger, Fischer and Brox (2015), figure 2; but neighbouring
+    tiles share 4 pixels, so that all pool alike.
+
+    Examples
+    --------
+    >>> net = UNet(2, 1, width=2, padding="valid")
+    >>> overlap_tile(net, np.zeros((70, 35)), tile=36).shape
+    (2, 70, 35)
+
+    Chapter
+    -------
+    13 U-Net, "How large may a picture be?".
+    """
+    if tile % 16 != 4:
+        raise ValueError(f"tile is {tile}; needed: a multiple of 16,"
+                         " and 4 more")
+    (height, width), x = image.shape[:2], _mirrored(image)
+    rows = []
+    with in_eval_mode(model), torch.inference_mode():
+        for y, h in _tiles(height, tile):
+            row = [_tile_scores(model, x[..., y:y + h + 2 * BORDER,
+                                         left:left + w + 2 * BORDER])
+                   for left, w in _tiles(width, tile)]
+            rows.append(_side_by_side(row, 2))
+    return _side_by_side(rows, 1)[:, :height, :width]
