@@ -28,7 +28,9 @@ REGISTRY = {
     },
     "model": {
         "convnet": "seglib.training:ConvNet",
+        "deconvnet": "seglib.segnet:DeconvNet",
         "pixel": "seglib.training:PixelClassifier",
+        "segnet": "seglib.segnet:SegNet",
     },
 }
 

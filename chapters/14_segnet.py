@@ -1,0 +1,687 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+#   seglib:
+#     minutes:
+#       gpu: 0.4
+#       laptop: 0.6
+#     module: segnet
+# ---
+
+# %% [markdown]
+# # SegNet
+#
+# *To find the way back up, must one carry the whole map, or is it
+# enough to remember where one turned?*
+#
+# **You will be able to** pool and unpool by hand; say what an index
+# remembers and what it forgets; build SegNet and DeconvNet to the last
+# parameter; count the bytes that a network holds at once, without
+# running it; and tell a measured saving from a promised one.
+#
+# **You need** the fit-and-judge of chapter 11, the VGG encoder of
+# chapter 12, the U-Net of chapter 13.
+#
+# **Exports** `SegNet`, `DeconvNet`, `pool`, `unpool`, `to_corners`,
+# `peak_bytes`.
+
+# %% tags=["export"]
+import torch
+from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+# %% tags=["export"]
+from seglib.fcn import Standardise, vgg_stages
+from seglib.networks import in_eval_mode
+from seglib.training import BatchNorm
+
+# %%
+import numpy as np
+import torchvision
+
+from seglib.display import describe, paint, show
+from seglib.environment import results
+from seglib.networks import diagram, seen_by
+from seglib.fcn import receptive_field
+from seglib.scenes import StreetScenes
+from seglib.training import evaluate, fit, predict
+from seglib.unet import UNet
+
+# %% [markdown]
+# ## What does pooling forget?
+#
+# Take sixteen numbers. Pooling keeps the largest of each window of four
+# and throws away three quarters of the picture, which is the point of
+# it. But it throws away something else, almost in passing: *where* in
+# the window the largest was.
+
+# %%
+a = torch.tensor([[1., 3., 2., 0.],
+                  [4., 2., 1., 1.],
+                  [0., 1., 5., 2.],
+                  [2., 2., 0., 1.]])
+values, where = F.max_pool2d(a[None, None], 2, return_indices=True)
+print(values[0, 0], where[0, 0], sep="\n")
+
+# %% [markdown]
+# The second table is the way we came: number 4 of the sixteen, counted
+# along the rows, is the 4 in the second row; number 12 is the first of
+# two equal ones. On the way up, each value goes back to where it was
+# found, and everybody else gets a zero. This is **{term}`unpooling`**.
+
+# %%
+back = torch.zeros(16)
+for value, place in zip(values.flatten(), where.flatten()):
+    back[place] = value
+back = back.reshape(4, 4)
+print(back)
+assert back.count_nonzero() == 4 and (back <= a).all()
+
+# %% [markdown]
+# It looks like a trick, but we have been using it since chapter 12
+# without a name. Given the places, pooling is a table of zeros and
+# ones, $y = S\,a$, with a single 1 in each of its four rows. Unpooling
+# puts $y_i$ where row $i$ has its 1, and that is
+#
+# $$\hat a = S^{\mathsf T} y .$$
+#
+# A gradient goes back through $y = S\,a$ in the same way: it is
+# multiplied by $S^{\mathsf T}$. **Unpooling is the backward pass of
+# pooling, used forward.**
+
+# %%
+S = F.one_hot(where.flatten(), 16).float()
+assert (S @ a.flatten()).equal(values.flatten())
+assert (S.T @ values.flatten()).equal(back.flatten())
+
+a.requires_grad_()
+pooled = F.max_pool2d(a[None, None], 2)
+[gradient] = torch.autograd.grad(pooled, a, values)
+assert gradient.equal(back)
+
+# %% [markdown]
+# ## What if the side is odd?
+#
+# CamVid's pictures have 360 × 480 pixels, and 360 is 45 times 8: after
+# three poolings we stand at 45 × 60, and half of 45 there is not.
+# PyTorch rounds down and drops the last row. SegNet's authors worked in
+# Caffe, which rounds *up*: the last window is merely half full, and
+# nobody is lost. We round up.
+#
+# On the way back, 23 rows would become 46. A window has no memory of
+# how full it was, so the size has to be carried as well.
+
+# %% tags=["export"]
+def pool(x):
+    """The largest of each 2 x 2 window, and where it was.
+
+    Parameters
+    ----------
+    x : (N, C, H, W) tensor
+        An odd last row or column makes windows of its own.
+
+    Returns
+    -------
+    values : (N, C, ceil(H / 2), ceil(W / 2)) tensor
+    indices : int64 tensor of the same shape
+        Places in the rows of the (H, W) map, one after the other; of
+        equal ones the first.
+
+    Examples
+    --------
+    >>> values, indices = pool(torch.tensor([[[[1., 5., 2.]]]]))
+    >>> values.tolist(), indices.tolist()
+    ([[[[5.0, 2.0]]]], [[[[1, 2]]]])
+    """
+    return F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
+
+
+def unpool(x, indices, size):
+    """Each value back where it was found, and zero elsewhere.
+
+    Parameters
+    ----------
+    x : (N, C, h, w) tensor
+    indices : int64 tensor of the same shape
+        From `pool`.
+    size : (H, W)
+        Of the map that was pooled.
+
+    Returns
+    -------
+    (N, C, H, W) tensor
+
+    Examples
+    --------
+    >>> values, indices = pool(torch.tensor([[[[1., 5., 2.]]]]))
+    >>> unpool(values, indices, (1, 3)).tolist()
+    [[[[0.0, 5.0, 2.0]]]]
+    """
+    return F.max_unpool2d(x, indices, 2, output_size=size)
+
+# %% tags=["nbval-check-output"]
+x, way = torch.rand(1, 1, 360, 480), []
+while min(x.shape[2:]) > 12:
+    size = tuple(x.shape[2:])
+    x, indices = pool(x)
+    way.append((indices, size))
+    print(*size, "->", *x.shape[2:])
+while way:
+    x = unpool(x, *way.pop())
+assert x.shape[2:] == (360, 480)
+
+# %% [markdown]
+# ## What comes back?
+#
+# Let us send a street down three storeys and up again, once with the
+# places, once without. Who has not kept the places must choose some,
+# and the upper left corner of each window is as good as any.
+
+# %% tags=["export"]
+def _down(storeys, x):
+    """The lowest map; for each storey the places, and its size."""
+    carried = []
+    for storey in storeys:
+        x = storey(x)
+        size = x.shape[2:]
+        x, indices = pool(x)
+        carried.append((indices, size))
+    return x, carried
+
+
+def to_corners(x, indices, size):
+    """Unpooling without memory: all values to the upper left corners.
+
+    Parameters
+    ----------
+    x, indices, size
+        As for `unpool`; of `indices` no use is made.
+
+    Examples
+    --------
+    >>> to_corners(torch.tensor([[[[5., 2.]]]]), None, (1, 3)).tolist()
+    [[[[5.0, 0.0, 2.0]]]]
+    """
+    up = x.new_zeros(*x.shape[:2], *size)
+    up[:, :, ::2, ::2] = x
+    return up
+
+# %%
+scene = StreetScenes(60, seed=1, thin=0.5)[4]
+names = scene.classes
+pole = torch.tensor(scene.mask == names.index("pole")).float()
+
+def down_and_up(x, back, storeys=3):
+    x, way = _down(storeys * [nn.Identity()], x)
+    while way:
+        x = back(x, *way.pop())
+    return x
+
+# %%
+kept = down_and_up(pole[None, None], unpool)[0, 0].bool()
+lost = down_and_up(pole[None, None], to_corners)[0, 0].bool()
+inside = [float(pole[points].mean()) for points in (kept, lost)]
+show(scene.image, pole.bool().numpy(), kept.numpy(), lost.numpy(),
+     titles=("a street", "its poles", "with places", "without"),
+     alt=["A street scene.", f"Its poles: {int(pole.sum())} pixels.",
+          f"{int(kept.sum())} points, all of them on poles.",
+          f"{int(lost.sum())} points on a coarse grid;"
+          f" {inside[1]:.0%} of them on poles."])
+assert inside[0] == 1 > inside[1] + 0.2
+
+# %% [markdown]
+# What comes back is a sieve: one point of sixty-four. But it is a sieve
+# whose every point lies *on* a pole, to the pixel. An ordinary
+# convolution behind it can fill the gaps, and it can learn how. That is
+# all there is to SegNet {cite}`badrinarayanan2017`: **the places are
+# carried across, the filling is learned.**
+
+# %% [markdown]
+# ## The whole network
+#
+# Down go VGG's thirteen convolutions in five storeys, the very ones of
+# chapter 12, each with batch normalisation. Up goes their mirror image:
+# on every storey as many convolutions as on the way down, the last of
+# which makes as many channels as the storey above has. That is no
+# matter of taste: channel 17 comes back to the places where *channel
+# 17* had its maxima, so there has to be a channel 17.
+
+# %% tags=["export"]
+def _block(convolution, before, after, kernel=3, padding=1):
+    """Convolution, batch normalisation, ReLU."""
+    return [convolution(before, after, kernel, padding=padding),
+            BatchNorm(after), nn.ReLU(inplace=True)]
+
+
+def _mirrored(convolution, width):
+    """VGG16's stages, upside down: the lowest first."""
+    storeys, before = [], 8 * width
+    for number, times in ((3, 8), (3, 4), (3, 2), (2, 1), (2, 1)):
+        layers = []
+        for left in reversed(range(number)):
+            after = before if left else times * width
+            layers += _block(convolution, before, after)
+            before = after
+        storeys.append(nn.Sequential(*layers))
+    return nn.ModuleList(storeys)
+
+# %% [markdown]
+# Where to begin? As He and others showed {cite}`he2015`, a layer with
+# $n$ inputs, of which a ReLU silences half, keeps its signal's strength
+# if its weights have the variance $2/n$. The paper begins so, and so do
+# we.
+
+# %% tags=["export"]
+def _begin(module):
+    """Weights as He et al. (2015) have them, biases of zero."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(module.bias)
+
+
+def _check_size(x):
+    if min(x.shape[2:]) < 32:
+        height, width = x.shape[2:]
+        raise ValueError(f"x is {height} x {width} pixels; needed: 32 x"
+                         " 32 or more")
+
+# %% tags=["export"]
+class SegNet(nn.Module):
+    """VGG16 down, its mirror image up; the places are carried across.
+
+    Parameters
+    ----------
+    num_classes : int
+        K.
+    in_channels : int
+        C.
+    width : int
+        Channels of the first storey, 64 in the paper; all others are
+        scaled with it.
+
+    Raises
+    ------
+    ValueError
+        In `forward`, if a picture has fewer than 32 rows or columns.
+
+    Notes
+    -----
+    Badrinarayanan, Kendall and Cipolla (2017). (N, C, H, W) floats in
+    [0, 1] in, (N, K, H, W) logits out. A subclass with another `back`
+    finds its way back in another way.
+
+    Examples
+    --------
+    >>> SegNet(5, width=4)(torch.rand(1, 3, 97, 131)).shape
+    torch.Size([1, 5, 97, 131])
+    """
+
+    back = staticmethod(unpool)
+
+    def __init__(self, num_classes: int, in_channels: int = 3, *,
+                 width: int = 64):
+        super().__init__()
+        self.input = Standardise(in_channels)
+        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.decoder = _mirrored(nn.Conv2d, width)
+        self.decoder[-1] = nn.Sequential(
+            *self.decoder[-1][:-3],
+            nn.Conv2d(width, num_classes, 3, padding=1))
+        self.apply(_begin)
+
+    def forward(self, x):
+        _check_size(x)
+        x, carried = _down(self.encoder, self.input(x))
+        for storey in self.decoder:
+            x = storey(self.back(x, *carried.pop()))
+        return x
+
+# %% [markdown]
+# A stack is the right thing to carry: what was put away last is needed
+# first. Small, and drawn by itself:
+
+# %%
+torch.manual_seed(0)
+diagram(SegNet(13, width=8), torch.rand(1, 3, 96, 128), depth=2)
+
+# %% [markdown]
+# The arcs are what is carried across. A U-Net's arcs look the same, but
+# carry maps. And is it the paper's network? On the *meta* device
+# tensors have shapes and no numbers, so that the full size can be built
+# and counted on any laptop.
+
+# %% tags=["nbval-check-output"]
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+with torch.device("meta"):
+    paper = SegNet(11)
+print(f"{parameters(paper):,}")
+
+# %% [markdown]
+# ### Whose eyes are these?
+#
+# The paper starts the encoder from VGG's weights for ImageNet. Ours has
+# the same layers in the same order as torchvision's `vgg16_bn`
+# {cite}`simonyan2015`, so its numbers can be poured over, one after the
+# other.
+
+# %% tags=["export"]
+def load_vgg(model, state) -> None:
+    """Give an encoder the convolutions of torchvision's `vgg16_bn`.
+
+    Parameters
+    ----------
+    model : SegNet or DeconvNet
+        For three channels, in the paper's width.
+    state : dict
+        The state dict of a `vgg16_bn`.
+
+    Raises
+    ------
+    ValueError
+        If the layers are not the same.
+    """
+    mine = model.encoder.state_dict()
+    theirs = [value for key, value in state.items()
+              if key.startswith("features.")]
+    if [v.shape for v in theirs] != [v.shape for v in mine.values()]:
+        raise ValueError(f"state has {len(theirs)} features that do not"
+                         " fit; needed: those of vgg16_bn, and a model"
+                         " of width 64 for 3 channels")
+    model.encoder.load_state_dict(dict(zip(mine, theirs)))
+
+# %% [markdown]
+# Random weights are enough to see that the two compute the same; the
+# places are by the way.
+
+# %%
+vgg = torchvision.models.vgg16_bn(weights=None).features.eval()
+segnet = SegNet(11).eval()
+load_vgg(segnet, vgg.state_dict(prefix="features."))
+x = torch.rand(1, 3, 64, 96)
+with torch.inference_mode():
+    theirs, ours = vgg(segnet.input(x)), segnet.input(x)
+    for storey in segnet.encoder:
+        ours, _ = pool(storey(ours))
+assert torch.allclose(ours, theirs, atol=1e-5)
+del segnet, vgg
+
+# %% [markdown]
+# ## Is it cheaper to remember places?
+#
+# The paper's reason for the indices is memory: where U-Net keeps maps,
+# SegNet keeps places. Which of four neighbours was the largest is a
+# question of **two bits**. Let us see what is really kept. A storey of
+# $C$ channels and $HW$ pixels has $CHW/4$ windows.
+
+# %%
+windows = 64 * 360 * 480 // 4           # of the first storey
+kept = {"maps, fp32": 4 * windows * 4, "maps, bf16": 4 * windows * 2,
+        "places, as PyTorch keeps them": windows * indices.itemsize,
+        "places, in two bits": windows // 4}
+for what, size in kept.items():
+    print(f"{what:30} {size / 2**20:5.1f} MiB")
+
+# %% [markdown]
+# PyTorch keeps an index as an integer of 64 bits. Against maps in fp32
+# that is half; against maps in bf16, in which we train, **it is no
+# saving at all**. Two bits would be a thirty-second of that, and
+# nothing stops us from writing them (exercise below), but for the
+# reading and writing.
+#
+# And that is the promise for one storey. What counts is the most that a
+# network holds at any one moment. To measure it, listen to every
+# operation, add what it makes, and strike out what nobody holds any
+# more. On the meta device that takes neither the memory nor the time.
+
+# %% tags=["export"]
+class _Held(TorchDispatchMode):
+    """Adds up the storage of all results that are still held."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.peak = {}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.held = {storage: size for storage, size
+                     in self.held.items() if not storage.expired()}
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                self.held[StorageWeakRef(storage)] = storage.nbytes()
+        self.peak = max(self.peak, sum(self.held.values()))
+        return made
+
+# %% tags=["export"]
+def peak_bytes(model: nn.Module, x: torch.Tensor,
+               training: bool = False) -> int:
+    """The most that a network's maps take at any one moment.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any device will do, "meta" too.
+    x : tensor
+        Its input, on the same device.
+    training : bool
+        Whether it is kept for a backward pass, to the end of which we
+        listen; else the model answers as in `predict`.
+
+    Returns
+    -------
+    int
+        Bytes, without the input, the weights, and what an operation
+        needs for itself while it works.
+
+    Examples
+    --------
+    >>> peak_bytes(nn.Identity(), torch.zeros(4))
+    0
+    >>> peak_bytes(nn.Sequential(nn.Softmax(0), nn.Softmax(0)),
+    ...            torch.zeros(4))
+    32
+    """
+    watch = _Held()
+    if training:
+        with watch:
+            model(x).sum().backward()
+    else:
+        with torch.no_grad(), in_eval_mode(model), watch:
+            model(x)
+    return watch.peak
+
+# %%
+x = torch.empty(1, 3, 360, 480, device="meta")
+with torch.device("meta"):
+    full = {"SegNet": SegNet(11), "U-Net": UNet(11)}
+for name, model in full.items():
+    peaks = [peak_bytes(model.to(kind), x.to(kind), training) / 2**20
+             for kind in (torch.float32, torch.bfloat16)
+             for training in (False, True)]
+    print(name, [f"{peak:.0f} MiB" for peak in peaks])
+
+# %% [markdown]
+# Each row is in use and in training, first in fp32, then in bf16. In
+# use SegNet holds half of what U-Net holds, although its places are so
+# fat: U-Net's worst moment is on the uppermost storey, where it lays
+# two maps side by side, which makes a third. (In bf16 the places do not
+# shrink, but the worst moment is elsewhere.) **In training the saving
+# is nearly gone**, and not for any fault of the idea: the backward pass
+# wants every map anyway, carried across or not.
+
+# %%
+in_use, in_training = ({name: peak_bytes(model, x.bfloat16(), training)
+                        for name, model in full.items()}
+                       for training in (False, True))
+assert in_use["SegNet"] < 0.6 * in_use["U-Net"]
+assert in_training["SegNet"] > 0.8 * in_training["U-Net"]
+
+# %% [markdown]
+# ## And with a waist?
+#
+# A few months earlier, Noh and others {cite}`noh2015` had gone up by
+# unpooling as well. Their **DeconvNet** keeps more of VGG: its first
+# matrix, which looks at all 7 × 7 places of the lowest map at once, and
+# makes 4096 numbers for the whole picture. From this waist a transposed
+# convolution unfolds 7 × 7 places again.
+#
+# And between the unpoolings stand *deconvolutions*. The word has made
+# careers. What is a transposed convolution of 3 × 3 with stride 1? Each
+# input writes a weighted stamp onto its neighbourhood. So each output
+# collects from its neighbourhood, with the stamp turned around:
+
+# %%
+up = nn.ConvTranspose2d(6, 4, 3, padding=1)
+x = torch.rand(1, 6, 9, 11)
+turned = up.weight.flip(2, 3).transpose(0, 1)
+assert torch.allclose(up(x), F.conv2d(x, turned, up.bias, padding=1),
+                      atol=1e-6)
+
+# %% [markdown]
+# An ordinary convolution, then. Nothing is deconvolved, and nothing is
+# learnt about upsampling: in both networks the unpooling makes the
+# size. The waist is what makes the difference, and it is dear:
+
+# %% tags=["export"]
+class DeconvNet(nn.Module):
+    """VGG16 down to a single place, and up again by its places.
+
+    Parameters
+    ----------
+    num_classes, in_channels : int
+    width : int
+        Channels of the first storey, 64 in the paper; all others, and
+        the waist with 64 times as many, are scaled with it.
+    size : (height, width)
+        Multiples of 32. It sees pictures in this size; others are
+        resized on the way in, and their scores on the way out.
+
+    Raises
+    ------
+    ValueError
+        If `size` will not do, or a picture is smaller than 32 x 32.
+
+    Notes
+    -----
+    Noh, Hong and Han (2015), who resize object proposals to 224 x 224.
+    (N, C, H, W) floats in [0, 1] in, (N, K, H, W) logits out.
+
+    Examples
+    --------
+    >>> net = DeconvNet(5, width=2, size=(64, 96))
+    >>> net(torch.rand(1, 3, 97, 131)).shape
+    torch.Size([1, 5, 97, 131])
+    """
+
+    def __init__(self, num_classes: int, in_channels: int = 3, *,
+                 width: int = 64, size: tuple[int, int] = (224, 224)):
+        super().__init__()
+        if min(size) < 32 or any(side % 32 for side in size):
+            raise ValueError(f"size is {size}; needed: two multiples of"
+                             " 32")
+        self.size = tuple(size)
+        self.input = Standardise(in_channels)
+        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.waist = _waist(8 * width, 64 * width,
+                            [side // 32 for side in size])
+        self.decoder = _mirrored(nn.ConvTranspose2d, width)
+        self.score = nn.Conv2d(width, num_classes, 1)
+        self.apply(_begin)
+
+    def forward(self, x):
+        _check_size(x)
+        outside, inside = x.shape[2:], _resized(x, self.size)
+        x, carried = _down(self.encoder, self.input(inside))
+        x = self.waist(x)
+        for storey in self.decoder:
+            x = storey(unpool(x, *carried.pop()))
+        return _resized(self.score(x), outside)
+
+# %% tags=["export"]
+def _waist(channels, hidden, places):
+    """All places become one, which becomes all places again."""
+    return nn.Sequential(
+        *_block(nn.Conv2d, channels, hidden, places, 0),
+        *_block(nn.Conv2d, hidden, hidden, 1, 0),
+        *_block(nn.ConvTranspose2d, hidden, channels, places, 0))
+
+
+def _resized(x, size):
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+# %% tags=["nbval-check-output"]
+with torch.device("meta"):
+    deconvnet = DeconvNet(21)
+print(f"{parameters(deconvnet):,}, of which"
+      f" {parameters(deconvnet.waist):,} in the waist")
+
+# %% [markdown]
+# ## Do the places help?
+#
+# Two networks, alike to the last weight: SegNet, and one that goes up
+# by way of the corners. Half-size streets full of poles, an eighth of
+# the paper's width, 150 steps: enough to see who gets ahead.
+
+# %%
+class Corners(SegNet):
+    back = staticmethod(to_corners)
+
+streets = {"size": (64, 96), "thin": 0.5}
+train = list(StreetScenes(300, seed=0, **streets))
+val = list(StreetScenes(60, seed=1, **streets))
+nets, scores = {}, {}
+for name, make in ("places", SegNet), ("corners", Corners):
+    torch.manual_seed(0)
+    nets[name] = make(13, width=8)
+    history = fit(nets[name], train, steps=150, batch_size=16, lr=0.01,
+                  class_weights="median", every=150)
+    scores[name] = evaluate(nets[name], val)
+
+# %% [markdown]
+# And then a crueller question. Take the trained SegNet, and take away
+# its places while it works: the same weights, but all values go to the
+# corners.
+
+# %%
+nets["places"].back = to_corners
+scores["taken away"] = evaluate(nets["places"], val)
+del nets["places"].back
+for name, score in scores.items():
+    print(f"{name:11} mean IoU {score['mean_iou']:.2f}"
+          f"   pole {score['iou']['pole']:.2f}")
+assert (scores["places"]["iou"]["pole"]
+        > 0.05 + scores["corners"]["iou"]["pole"])
+assert (scores["taken away"]["mean_iou"]
+        < scores["places"]["mean_iou"] - 0.05)
+
+# %%
+one = val[3]
+found = [predict(net, one.image) for net in nets.values()]
+show(one.image, *map(paint, found), paint(one.mask), classes=names,
+     titles=("a street", "by places", "by corners", "truth"),
+     alt=["A street scene.", "SegNet: " + describe(found[0], names),
+          "Without places: " + describe(found[1], names),
+          "The truth: " + describe(one.mask, names)])
+
+# %% [markdown]
+# **What went wrong?** Look along the outlines of the large things. They
+# are jagged where a U-Net's are smooth. A place says where the *largest
+# of four* was, channel by channel, and nothing about the other three;
+# where a wall is even, the largest is where the noise wants it.
+#
+# ## Who is better, then?
+#
+# RESULTS
