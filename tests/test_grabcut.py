@@ -1,8 +1,13 @@
 """seglib.grabcut against OpenCV, SciPy, the energy of chapter 08, and hands."""
+import os
+import subprocess
+import sys
+
 import cv2
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
@@ -24,6 +29,7 @@ CUP = SamplePictures()["coffee"]
 COFFEE = np.ascontiguousarray(CUP.image[::2, ::2])
 TRUTH = np.isin(CUP.mask[::2, ::2], (1, 2, 3, 4)).astype(np.uint8)
 BOX = loose_box(TRUTH)
+THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 PAPER = dict(relax=1, coarse=False, centred=False)
 
 
@@ -417,3 +423,17 @@ def test_going_on_is_no_new_beginning(monkeypatch):
     monkeypatch.setattr(module, "_find", None)
     again = grabcut(image, box, iterations=2, previous=first)
     assert (again.mask == truth).all() and len(again.energies) == 1
+
+
+def test_threads_do_not_matter():
+    """Of numba or of the linear algebra below NumPy."""
+    code = ("import hashlib; from test_grabcut import *;"
+            "cut = grabcut(COFFEE, BOX);"
+            "print(hashlib.sha256(cut.mask.tobytes()"
+            " + repr(cut.energies).encode()).hexdigest())")
+    said = {subprocess.run(
+        [sys.executable, "-c", code], text=True, capture_output=True,
+        check=True, cwd=ROOT / "tests",
+        env=os.environ | {name: threads for name in THREADS}).stdout
+        for threads in ("1", "2")}
+    assert len(said) == 1
