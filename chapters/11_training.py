@@ -867,7 +867,9 @@ def poly(step: int, steps: int, power: float = 0.9,
 # which needs less tuning. *Weight decay* pulls weights towards zero, so
 # that they must earn their size. Biases and the scales of batch
 # normalisation are left out: they don't make a function steeper, so
-# there is nothing to hold back.
+# there is nothing to hold back. A part that was trained before should
+# move less than a new one, so a parameter may bring its own `rate`, a
+# factor of the learning rate (chapter 12).
 
 # %% tags=["export"]
 def make_optimizer(model: nn.Module, name: str = "adamw",
@@ -877,6 +879,8 @@ def make_optimizer(model: nn.Module, name: str = "adamw",
     Parameters
     ----------
     model : nn.Module
+        A parameter's attribute `rate`, if it has one, is its factor of
+        the learning rate; one without gradient is left out.
     name : {"adamw", "sgd"}
     lr, weight_decay : float
         Only parameters of two dimensions or more are decayed.
@@ -888,14 +892,17 @@ def make_optimizer(model: nn.Module, name: str = "adamw",
     makers = {"adamw": torch.optim.AdamW, "sgd": lambda groups, lr:
               torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)}
     _one_of("optimizer", name, makers)
-    learnt = [p for p in model.parameters() if p.requires_grad]
-    groups = [{"params": [p for p in learnt if p.ndim > 1],
-               "weight_decay": weight_decay},
-              {"params": [p for p in learnt if p.ndim <= 1],
-               "weight_decay": 0.0}]
-    return makers[name]([g for g in groups if g["params"]], lr=lr)
+    groups = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            kind = (getattr(p, "rate", 1.0), p.ndim > 1)
+            groups.setdefault(kind, []).append(p)
+    return makers[name]([
+        {"params": groups[factor, matrix], "factor": factor,
+         "weight_decay": weight_decay if matrix else 0.0}
+        for factor, matrix in sorted(groups, reverse=True)], lr=lr)
 
-
+# %% tags=["export"]
 def _one_of(argument, name, known):
     if name not in known:
         raise ValueError(f"{argument} is {name!r}; needed: one of"
@@ -1243,7 +1250,7 @@ def train_step(run: Run, step: int, images, masks) -> None:
         images, masks = recipe.augment(images, masks)
     lr = recipe.lr * poly(step, run.steps, recipe.power, recipe.warmup)
     for group in run.optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["factor"]
     with _autocast(run.device, run.precision):
         loss = run.loss(run.forward(images), masks)
     _note(run.history, step, lr, *_descend(run, loss, masks))

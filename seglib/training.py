@@ -534,6 +534,8 @@ def make_optimizer(model: nn.Module, name: str = "adamw",
     Parameters
     ----------
     model : nn.Module
+        A parameter's attribute `rate`, if it has one, is its factor of
+        the learning rate; one without gradient is left out.
     name : {"adamw", "sgd"}
     lr, weight_decay : float
         Only parameters of two dimensions or more are decayed.
@@ -549,12 +551,15 @@ def make_optimizer(model: nn.Module, name: str = "adamw",
     makers = {"adamw": torch.optim.AdamW, "sgd": lambda groups, lr:
               torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)}
     _one_of("optimizer", name, makers)
-    learnt = [p for p in model.parameters() if p.requires_grad]
-    groups = [{"params": [p for p in learnt if p.ndim > 1],
-               "weight_decay": weight_decay},
-              {"params": [p for p in learnt if p.ndim <= 1],
-               "weight_decay": 0.0}]
-    return makers[name]([g for g in groups if g["params"]], lr=lr)
+    groups = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            kind = (getattr(p, "rate", 1.0), p.ndim > 1)
+            groups.setdefault(kind, []).append(p)
+    return makers[name]([
+        {"params": groups[factor, matrix], "factor": factor,
+         "weight_decay": weight_decay if matrix else 0.0}
+        for factor, matrix in sorted(groups, reverse=True)], lr=lr)
 
 
 def _one_of(argument, name, known):
@@ -885,7 +890,7 @@ def train_step(run: Run, step: int, images, masks) -> None:
         images, masks = recipe.augment(images, masks)
     lr = recipe.lr * poly(step, run.steps, recipe.power, recipe.warmup)
     for group in run.optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["factor"]
     with _autocast(run.device, run.precision):
         loss = run.loss(run.forward(images), masks)
     _note(run.history, step, lr, *_descend(run, loss, masks))

@@ -264,6 +264,21 @@ def test_biases_and_norms_are_not_decayed():
         training.make_optimizer(net, "lion")
 
 
+def test_parts_learn_at_their_own_rates(data):
+    """With SGD's first step the distance is the rate times the gradient."""
+    moved = {}
+    for factor in (1.0, 0.1, 0.0):
+        net = model()
+        before = net[0][0].weight.detach().clone()
+        net[0][0].weight.rate = factor
+        training.fit(net, data, steps=1, batch_size=2, optimizer="sgd",
+                     lr=0.1, warmup=0, weight_decay=0, clip=0,
+                     device="cpu", precision="fp32", progress=False)
+        moved[factor] = float((net[0][0].weight - before).norm())
+    assert moved[0.0] == 0 < moved[1.0]
+    assert moved[0.1] == pytest.approx(moved[1.0] / 10, rel=1e-3)
+
+
 # Models
 
 @pytest.mark.parametrize("make", [

@@ -1,0 +1,701 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+#   seglib:
+#     minutes:
+#       gpu: 0.5
+#       laptop: 0.7
+#     module: fcn
+# ---
+
+# %% [markdown]
+# # FCN: a classifier that says where
+#
+# *A network knows that there is a car in the picture. Does it know
+# where?*
+#
+# **You will be able to** turn any classifier into a network that scores
+# every place, without training it again; compute how far a network
+# sees and where its scores lie, to the half pixel; build FCN-32s, 16s
+# and 8s as the paper did; and fine-tune weights that were trained for
+# something else.
+#
+# **You need** convolutions, batch normalisation and `fit` (chapter 11),
+# street scenes (chapter 10), IoU (chapter 03).
+#
+# **Exports** `FCN32s`, `FCN16s`, `FCN8s`, `fcn_resnet50`,
+# `fcn_squeezenet`; `VGG16` and its `vgg_stages`; `receptive_field`,
+# `Upsample`, `as_convolution`; `freeze` and `imagenet_state`.
+
+# %% tags=["export"]
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# %% tags=["export"]
+from seglib.environment import weights_root
+from seglib.training import BatchNorm
+
+# %% [markdown]
+# ## A classifier
+
+# %% tags=["export"]
+class Standardise(nn.Module):
+    """Pictures in [0, 1] as a network that knows ImageNet wants them.
+
+    Parameters
+    ----------
+    channels : int
+        3: ImageNet's mean and standard deviation; else 0.5 and 0.25.
+    """
+
+    def __init__(self, channels: int = 3):
+        super().__init__()
+        mean, std = channels * [0.5], channels * [0.25]
+        if channels == 3:
+            mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+        for name, values in ("mean", mean), ("std", std):
+            values = torch.tensor(values)[:, None, None]
+            self.register_buffer(name, values, persistent=False)
+
+    def forward(self, x):
+        return (x - self.mean) / self.std
+
+# %% tags=["export"]
+def vgg_stages(in_channels: int = 3, *, width: int = 64,
+               norm: bool = False, margin: int = 1) -> nn.ModuleList:
+    """VGG16's thirteen convolutions, in five stages without pooling.
+
+    Parameters
+    ----------
+    in_channels : int
+    width : int
+        Channels of the first stage; the others have 2, 4, 8 and 8 times
+        as many.
+    norm : bool
+        Batch normalisation after each convolution.
+    margin : int
+        Padding of the first convolution.
+
+    Returns
+    -------
+    ModuleList of five Sequential
+        They keep the size; whoever calls them pools by two in between.
+
+    Notes
+    -----
+    Simonyan and Zisserman (2015), configuration D.
+    """
+    stages, channels = nn.ModuleList(), in_channels
+    for number, times in ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8)):
+        layers = []
+        for _ in range(number):
+            layers += _conv(channels, times * width, 3, 1, norm)
+            channels = times * width
+        stages.append(nn.Sequential(*layers))
+    stages[0][0].padding = (margin, margin)
+    return stages
+
+
+def _conv(before, after, size, padding, norm):
+    """Convolution, normalisation if wanted, ReLU."""
+    conv = nn.Conv2d(before, after, size, padding=padding)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    nn.init.zeros_(conv.bias)
+    norms = [BatchNorm(after)] if norm else []
+    return [conv, *norms, nn.ReLU(inplace=True)]
+
+# %% tags=["export"]
+def _three_matrices(values, hidden, num_classes):
+    return nn.Sequential(
+        nn.Linear(values, hidden), nn.ReLU(), nn.Dropout(),
+        nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(),
+        nn.Linear(hidden, num_classes))
+
+
+class VGG16(nn.Module):
+    """What is in the picture? Thirteen convolutions, three matrices.
+
+    Parameters
+    ----------
+    num_classes, in_channels : int
+    width : int
+        Channels of the first stage, 64 in the paper; all else is scaled
+        with it.
+    norm : bool
+        Batch normalisation.
+    size : int
+        Side of the pictures, a multiple of 32.
+
+    Notes
+    -----
+    (N, C, size, size) floats in [0, 1] in, (N, K) scores out. Simonyan
+    and Zisserman (2015), configuration D.
+    """
+
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3, *,
+                 width: int = 64, norm: bool = False, size: int = 224):
+        super().__init__()
+        self.input = Standardise(in_channels)
+        self.stages = vgg_stages(in_channels, width=width, norm=norm)
+        self.classifier = _three_matrices(
+            8 * width * (size // 32)**2, 64 * width, num_classes)
+
+    def features(self, x):
+        """(N, 8 width, H / 32, W / 32): the last stage, pooled."""
+        x = self.input(x)
+        for stage in self.stages:
+            x = F.max_pool2d(stage(x), 2)
+        return x
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+# %% [markdown]
+# ## From a matrix to a convolution
+
+# %% tags=["export"]
+def as_convolution(linear: nn.Linear, channels: int) -> nn.Conv2d:
+    """The convolution that does what a matrix did to a feature map.
+
+    Parameters
+    ----------
+    linear : nn.Linear
+        Made for flattened maps of (channels, n, n).
+    channels : int
+
+    Returns
+    -------
+    nn.Conv2d
+        n x n, not padded, with the very same weights in memory.
+
+    Examples
+    --------
+    >>> as_convolution(nn.Linear(512 * 49, 4096), 512).kernel_size
+    (7, 7)
+    """
+    side = round((linear.in_features / channels)**0.5)
+    conv = nn.Conv2d(channels, linear.out_features, side, device="meta")
+    conv.weight = nn.Parameter(linear.weight.detach().view(
+        -1, channels, side, side))
+    conv.bias = linear.bias
+    return conv
+
+# %% tags=["export"]
+def convolutional(vgg: VGG16) -> nn.Sequential:
+    """The last layers of a VGG16 as convolutions; weights are shared."""
+    channels, layers = vgg.stages[-1][0].out_channels, []
+    for layer in vgg.classifier:
+        if isinstance(layer, nn.Linear):
+            layer = as_convolution(layer, channels)
+            channels = layer.out_channels
+        layers.append(layer)
+    return nn.Sequential(*layers)
+
+# %% [markdown]
+# ## Where does a score lie?
+
+# %% tags=["export"]
+class Field(NamedTuple):
+    """What a score sees: `size` pixels across, `stride` pixels from one
+    score to the next, the first centred on pixel `start`."""
+
+    size: int
+    stride: int
+    start: float
+
+
+def receptive_field(*layers: nn.Module) -> Field:
+    """How far scores see, and where they lie.
+
+    Parameters
+    ----------
+    *layers : nn.Module
+        In the order of their work. Convolutions and poolings inside
+        count; all else leaves pixels where they are.
+
+    Returns
+    -------
+    Field
+        Of one axis, in pixels; pixel 0 is centred on 0.
+
+    Examples
+    --------
+    >>> receptive_field(nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(2))
+    Field(size=4, stride=2, start=0.5)
+    """
+    size, stride, start = 1, 1, 0.0
+    for part in (part for layer in layers for part in layer.modules()):
+        if isinstance(part, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+            kernel, step, padding, dilation = (
+                _first(getattr(part, name, 1)) for name in
+                ("kernel_size", "stride", "padding", "dilation"))
+            reach = dilation * (kernel - 1)
+            size += reach * stride
+            start += (reach / 2 - padding) * stride
+            stride *= step
+    return Field(size, stride, start)
+
+
+def _first(value):
+    return value[0] if isinstance(value, tuple) else value
+
+# %% [markdown]
+# ## From coarse to fine
+
+# %% tags=["export"]
+def bilinear_kernel(factor: int) -> torch.Tensor:
+    """Weights of a transposed convolution that interpolates.
+
+    Parameters
+    ----------
+    factor : int
+        Even.
+
+    Returns
+    -------
+    (2 factor, 2 factor) float32 tensor
+
+    Examples
+    --------
+    >>> bilinear_kernel(2)[0]
+    tensor([0.0625, 0.1875, 0.1875, 0.0625])
+    """
+    place = torch.arange(2 * factor) + 0.5 - factor
+    tent = 1 - place.abs() / factor
+    return tent[:, None] * tent
+
+# %% tags=["export"]
+class Upsample(nn.ConvTranspose2d):
+    """Bilinear interpolation as a transposed convolution, not learnt.
+
+    Parameters
+    ----------
+    channels, factor : int
+    cut : int
+        What is cut off at either end: with 0 the first output lies
+        before the first input, with factor / 2 they begin together.
+    """
+
+    def __init__(self, channels: int, factor: int, cut: int = 0):
+        super().__init__(channels, channels, 2 * factor, factor, cut,
+                         bias=False)
+        self.weight.requires_grad_(False)
+        self.weight.zero_()
+        each = range(channels)
+        self.weight[each, each] = bilinear_kernel(factor).to(
+            self.weight.device)
+
+# %% [markdown]
+# ## FCN-32s
+
+# %% tags=["export"]
+class Trunk(nn.Module):
+    """VGG16 without its last layer, and all of it convolutions.
+
+    Parameters
+    ----------
+    in_channels, width, norm, padded
+        As for `FCN32s`.
+
+    Notes
+    -----
+    (N, C, H, W) in; out come the feature maps on which scores are
+    built, the coarsest first: `fc`, stage 4 and stage 3.
+    """
+
+    def __init__(self, in_channels: int, width: int, norm: bool,
+                 padded: bool):
+        super().__init__()
+        self.input = Standardise(in_channels)
+        self.stages = vgg_stages(in_channels, width=width, norm=norm,
+                                 margin=1 if padded else 100)
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
+        self.fc = _two_convolutions(width, norm, 3 if padded else 0)
+
+    def forward(self, x):
+        maps = [self.input(x)]
+        for stage in self.stages:
+            maps.append(self.pool(stage(maps[-1])))
+        return self.fc(maps[5]), maps[4], maps[3]
+
+
+def _two_convolutions(width, norm, padding):
+    hidden = 64 * width
+    return nn.Sequential(
+        *_conv(8 * width, hidden, 7, padding, norm), nn.Dropout(),
+        *_conv(hidden, hidden, 1, 0, norm), nn.Dropout())
+
+# %% tags=["export"]
+def score(channels: int, num_classes: int) -> nn.Conv2d:
+    """1 x 1 convolution that begins without an opinion: with zeros."""
+    layer = nn.Conv2d(channels, num_classes, 1)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _crop(x, offset, size):
+    """As much of `size` as `x` has from `offset` on."""
+    height, width = size
+    return x[..., offset:offset + height, offset:offset + width]
+
+
+def climb(scores, ups, crops, size) -> torch.Tensor:
+    """Coarse scores made finer, and finer ones added, step by step.
+
+    Parameters
+    ----------
+    scores : sequence of (N, K, h, w) tensors
+        The coarsest first.
+    ups : sequence of callables
+        One for each: it makes what has been added up so far finer.
+    crops : sequence of int
+        What is cut off at top and left: of each score but the first,
+        and of the result.
+    size : (H, W)
+        Of the result.
+
+    Returns
+    -------
+    (N, K, H, W) tensor
+    """
+    total, *finer = scores
+    for skip, up, crop in zip(finer, ups, crops):
+        total = up(total)
+        skip = _crop(skip, crop, total.shape[-2:])
+        total = _crop(total, 0, skip.shape[-2:]) + skip
+    return _crop(ups[-1](total), crops[-1], size)
+
+# %% tags=["export"]
+class FCN32s(nn.Module):
+    """VGG16 that scores places; one score for 32 x 32 pixels.
+
+    Parameters
+    ----------
+    num_classes, in_channels : int
+    width : int
+        Channels of the first stage, 64 in the paper; all else is scaled
+        with it.
+    norm : bool
+        Batch normalisation, without which it does not learn from
+        scratch.
+    padded : bool
+        Every convolution keeps the size, and nothing is cropped; else
+        100 pixels are added at first and cropped at last.
+    weights : "imagenet" or dict, optional
+        torchvision's VGG16, or a state dict like its own; all but its
+        last layer is taken.
+
+    Notes
+    -----
+    (N, C, H, W) floats in [0, 1] in, H and W from 32 on; (N, K, H, W)
+    logits out. Long, Shelhamer and Darrell (2015).
+
+    Examples
+    --------
+    >>> net = FCN8s(13, width=4, norm=True, padded=True)
+    >>> net(torch.rand(1, 3, 33, 47)).shape
+    torch.Size([1, 13, 33, 47])
+    """
+
+    crops = (19,)
+
+    def __init__(self, num_classes: int, in_channels: int = 3, *,
+                 width: int = 64, norm: bool = False,
+                 padded: bool = False, weights=None):
+        super().__init__()
+        self.trunk = Trunk(in_channels, width, norm, padded)
+        self.scores, self.ups = _ladder(num_classes, width,
+                                        len(self.crops), padded)
+        if padded:
+            self.crops = len(self.crops) * (0,)
+        if weights is not None:
+            _take_over(self.trunk, weights)
+
+    def forward(self, x):
+        scores = [score(tap) for score, tap in
+                  zip(self.scores, self.trunk(_checked(x)))]
+        return climb(scores, self.ups, self.crops, x.shape[-2:])
+
+# %% tags=["export"]
+def _ladder(num_classes, width, rungs, padded):
+    """Layers that score, and those that make scores finer."""
+    scores = nn.ModuleList(
+        score(times * width, num_classes) for times in (64, 8, 4)[:rungs])
+    factors = (rungs - 1) * [2] + [64 >> rungs]
+    return scores, nn.ModuleList(
+        Upsample(num_classes, factor, factor // 2 if padded else 0)
+        for factor in factors)
+
+
+def _checked(x):
+    """The batch, if its pictures are large enough."""
+    if min(x.shape[-2:]) < 32:
+        raise ValueError(f"x has shape {tuple(x.shape)}; needed: height"
+                         " and width of 32 or more")
+    return x
+
+# %% tags=["export"]
+class FCN16s(FCN32s):
+    """FCN32s, and scores of stage 4 for 16 x 16 pixels."""
+
+    crops = (5, 27)
+
+
+class FCN8s(FCN32s):
+    """FCN16s, and scores of stage 3 for 8 x 8 pixels."""
+
+    crops = (5, 9, 31)
+
+# %% [markdown]
+# ## Borrowed weights
+
+# %% tags=["export"]
+def imagenet_state(name: str) -> dict:
+    """Weights trained on ImageNet, as torchvision publishes them.
+
+    Parameters
+    ----------
+    name : str
+        Of a torchvision model, such as "vgg16".
+
+    Returns
+    -------
+    dict of str to tensor
+        Read from `$SEGLIB_WEIGHTS` (else data/weights), where they are
+        downloaded to if they are missing.
+
+    Raises
+    ------
+    ConnectionError
+        If they are missing and there is no network.
+    """
+    from torchvision.models import get_model_weights
+    url = get_model_weights(name).DEFAULT.url
+    folder, file = weights_root(), url.rsplit("/", 1)[-1]
+    try:
+        return torch.hub.load_state_dict_from_url(
+            url, folder, map_location="cpu", check_hash=True,
+            file_name=file, weights_only=True)
+    except OSError as error:
+        raise ConnectionError(
+            f"weights is 'imagenet', but {file} is not in {folder}, and"
+            f" {url} cannot be reached; needed: that file in that"
+            " folder, or another folder in $SEGLIB_WEIGHTS") from error
+
+# %% tags=["export"]
+def _take_over(trunk, weights):
+    """All of a VGG16 but its last layer, in the order of its work."""
+    if weights == "imagenet":
+        norm = any(isinstance(m, BatchNorm) for m in trunk.modules())
+        weights = imagenet_state("vgg16_bn" if norm else "vgg16")
+    mine = trunk.state_dict()
+    if any(isinstance(m, BatchNorm) for m in trunk.fc):
+        mine = {k: v for k, v in mine.items() if k[:2] != "fc"}
+    trunk.load_state_dict({
+        name: theirs.view(tensor.shape) for (name, tensor), theirs in
+        zip(mine.items(), weights.values())}, strict=False)
+
+# %% tags=["export"]
+class _ResNetFCN(nn.Module):
+    """A dilated ResNet-50 and a head of two convolutions."""
+
+    def __init__(self, num_classes, in_channels, aux):
+        from torchvision.models import resnet50
+        super().__init__()
+        self.input = Standardise(in_channels)
+        self.backbone = resnet50(
+            norm_layer=BatchNorm,
+            replace_stride_with_dilation=(False, True, True))
+        self.backbone.fc = None
+        if in_channels != 3:
+            self.backbone.conv1 = nn.Conv2d(in_channels, 64, 7, 2, 3,
+                                            bias=False)
+        self.classifier = _head(2048, num_classes)
+        self.aux_classifier = _head(1024, num_classes) if aux else None
+
+    def forward(self, x, aux: bool = False):
+        """Logits; with `aux` those of the auxiliary head as well."""
+        size = _checked(x).shape[-2:]
+        early, late = _two_maps(self.backbone, self.input(x))
+        logits = _stretch(self.classifier(late), size)
+        if not aux:
+            return logits
+        return logits, _stretch(self.aux_classifier(early), size)
+
+# %% tags=["export"]
+def _head(channels, num_classes):
+    return nn.Sequential(
+        nn.Conv2d(channels, channels // 4, 3, padding=1, bias=False),
+        BatchNorm(channels // 4), nn.ReLU(), nn.Dropout(0.1),
+        nn.Conv2d(channels // 4, num_classes, 1))
+
+
+def _two_maps(net, x):
+    """A ResNet's feature maps after its third and fourth stage."""
+    x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
+    early = net.layer3(net.layer2(net.layer1(x)))
+    return early, net.layer4(early)
+
+
+def _stretch(scores, size):
+    return F.interpolate(scores, size, mode="bilinear",
+                         align_corners=False)
+
+# %% tags=["export"]
+def fcn_resnet50(num_classes: int = 21, in_channels: int = 3, *,
+                 aux: bool = False, weights=None) -> nn.Module:
+    """torchvision's FCN: the same names of weights, the same logits.
+
+    Parameters
+    ----------
+    num_classes, in_channels : int
+    aux : bool
+        A second head on stage 3: `net(x, aux=True)` gives its logits
+        too.
+    weights : "imagenet" or dict, optional
+        torchvision's ResNet-50 for the trunk, or a state dict of
+        torchvision's `fcn_resnet50`.
+
+    Returns
+    -------
+    nn.Module
+        (N, C, H, W) floats in [0, 1] in, (N, K, H, W) logits out.
+        ImageNet's mean is taken off inside.
+
+    Examples
+    --------
+    >>> with torch.device("meta"):
+    ...     net = fcn_resnet50(21)
+    >>> sum(p.numel() for p in net.parameters())
+    32957013
+    """
+    net = _ResNetFCN(num_classes, in_channels, aux)
+    if weights == "imagenet":
+        state = imagenet_state("resnet50")
+        net.backbone.load_state_dict(
+            {k: v for k, v in state.items() if k[:3] != "fc."})
+    elif weights is not None:
+        net.load_state_dict({k: v for k, v in weights.items()
+                             if aux or k[:4] != "aux_"})
+    return net
+
+# %% tags=["export"]
+class _SqueezeNetFCN(nn.Module):
+    """SqueezeNet, and scores at a 16th, an 8th and a 4th."""
+
+    crops = (0, 0, 0)
+
+    def __init__(self, num_classes):
+        from torchvision.models import squeezenet1_0
+        super().__init__()
+        self.input = Standardise()
+        self.features = squeezenet1_0().features
+        self.features[0].padding = (3, 3)
+        for i in (2, 6, 11):
+            self.features[i] = nn.MaxPool2d(3, 2, padding=1)
+        self.scores = nn.ModuleList(
+            score(channels, num_classes) for channels in (512, 512, 256))
+
+    def forward(self, x):
+        size, taps = _checked(x).shape[-2:], []
+        x = self.input(x)
+        for layer in self.features:
+            x = layer(x)
+            taps.append(x)
+        scores = [score(tap) for score, tap in
+                  zip(self.scores, (taps[12], taps[10], taps[5]))]
+        return climb(scores, (_twice, _twice, _fourfold), self.crops,
+                     size)
+
+# %% tags=["export"]
+def _from_corner(scores, factor):
+    """Finer scores, the first of them on the first coarse one."""
+    wide = F.pad(scores, (0, 1, 0, 1), "replicate")
+    height, width = scores.shape[-2:]
+    return F.interpolate(wide, (factor * height + 1, factor * width + 1),
+                         mode="bilinear", align_corners=True)
+
+
+def _twice(scores):
+    return _from_corner(scores, 2)
+
+
+def _fourfold(scores):
+    return _from_corner(scores, 4)
+
+
+def fcn_squeezenet(num_classes: int, in_channels: int = 3, *,
+                   weights=None) -> nn.Module:
+    """An FCN on SqueezeNet 1.0: ImageNet's weights in five megabytes.
+
+    Parameters
+    ----------
+    num_classes : int
+    in_channels : 3
+    weights : "imagenet" or dict, optional
+        torchvision's, or a state dict like its own.
+
+    Returns
+    -------
+    nn.Module
+        (N, 3, H, W) floats in [0, 1] in, (N, K, H, W) logits out.
+
+    Notes
+    -----
+    Iandola et al. (2016); the first layers are padded, so that score i
+    lies on pixel 4 i, 8 i or 16 i.
+    """
+    if in_channels != 3:
+        raise ValueError(f"in_channels is {in_channels}; needed: 3")
+    net = _SqueezeNetFCN(num_classes)
+    if weights == "imagenet":
+        weights = imagenet_state("squeezenet1_0")
+    if weights is not None:
+        net.features.load_state_dict({
+            k.removeprefix("features."): v for k, v in weights.items()
+            if k.startswith("features.")})
+    return net
+
+# %% tags=["export"]
+def freeze(module: nn.Module) -> nn.Module:
+    """Nothing in it learns any more, running statistics included.
+
+    Returns
+    -------
+    nn.Module
+        `module` itself.
+    """
+    module.requires_grad_(False)
+    for part in module.modules():
+        if isinstance(part, BatchNorm):
+            part.register_forward_pre_hook(_stay_in_eval)
+    return module
+
+
+def _stay_in_eval(module, args):
+    module.eval()
+
+
+def slow_down(module: nn.Module, rate: float) -> nn.Module:
+    """It learns at a multiple of the learning rate; see `fit`.
+
+    Returns
+    -------
+    nn.Module
+        `module` itself.
+    """
+    for parameter in module.parameters():
+        parameter.rate = rate
+    return module
