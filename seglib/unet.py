@@ -12,11 +12,11 @@ from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
-from seglib.display import as_float
+from seglib.display import VOID, as_float
 from seglib.edges import watershed
 from seglib.networks import in_eval_mode
 from seglib.scenes import seams
-from seglib.training import BatchNorm, cross_entropy
+from seglib.training import BatchNorm
 
 __all__ = [
     "Encoder",
@@ -25,6 +25,11 @@ __all__ = [
     "Up",
     "BORDER",
     "UNet",
+    "parted",
+    "two_distances",
+    "border_weights",
+    "BorderLoss",
+    "cells_of",
 ]
 
 
@@ -212,3 +217,227 @@ class UNet(nn.Module):
         for up, skip in zip(self.up, reversed(skips)):
             x = up(x, skip)
         return self.score(x)[..., :height, :width]
+
+
+# Where does one cell end?
+# ------------------------
+
+def parted(instances: np.ndarray) -> np.ndarray:
+    """A mask in which objects are apart: 1 inside, 0 ground and seams.
+
+    Parameters
+    ----------
+    instances : (H, W) integer array
+        0 for the ground, else the object's number.
+
+    Returns
+    -------
+    (H, W) uint8 array
+
+    Chapter
+    -------
+    13 U-Net, "Where does one cell end?".
+    """
+    return ((instances > 0) & ~seams(instances)).astype(np.uint8)
+
+
+# How far to the second nearest?
+# ------------------------------
+
+@njit(cache=True)
+def _offer(far, who, d, owner):
+    """Two nearest of different owners, and one who may be nearer."""
+    if owner == who[0]:
+        far[0] = min(far[0], d)
+    elif d < far[0]:
+        far[1], who[1] = far[0], who[0]
+        far[0], who[0] = d, owner
+    elif d < far[1]:
+        far[1], who[1] = d, owner
+
+
+@njit(cache=True)
+def _along_columns(far, who):
+    h, w, _ = far.shape
+    for step in (1, -1):
+        for i in range(1, h):
+            y = i if step == 1 else h - 1 - i
+            for x in range(w):
+                for j in range(2):
+                    _offer(far[y, x], who[y, x],
+                           far[y - step, x, j] + 1,
+                           who[y - step, x, j])
+
+
+@njit(cache=True)
+def _along_rows(far, who, d2, reach):
+    h, w, _ = far.shape
+    name = np.empty(2, who.dtype)
+    for y in range(h):
+        for x in range(w):
+            best, k = d2[y, x], 0
+            name[:] = 0
+            while k < reach and k * k < best[1]:
+                for other in (x - k, x + k):
+                    if 0 <= other < w:
+                        for j in range(2):
+                            d = k * k + far[y, other, j]**2
+                            if d < best[1]:
+                                _offer(best, name, d,
+                                       who[y, other, j])
+                k += 1
+
+
+def two_distances(instances: np.ndarray, reach: float = np.inf
+                  ) -> np.ndarray:
+    """Distances of every pixel to the nearest two objects.
+
+    Parameters
+    ----------
+    instances : (H, W) integer array
+        0 for the ground, else the object's number.
+    reach : float
+        In pixels; what is further away is not looked for.
+
+    Returns
+    -------
+    (H, W, 2) float64 array
+        Euclidean, in pixels, exact: 0 first inside an object; inf where
+        there are not so many objects within reach.
+
+    Notes
+    -----
+    Time grows with the pixels and with the distance of the second
+    nearest, but not with the number of objects.
+
+    Examples
+    --------
+    >>> two_distances(np.array([[1, 0, 0, 5]]))[0, 1]
+    array([1., 2.])
+
+    Chapter
+    -------
+    13 U-Net, "How far to the second nearest?".
+    """
+    who = np.zeros((*instances.shape, 2), np.int64)
+    who[..., 0] = instances
+    nobody = 2 * sum(instances.shape)
+    far = np.where(who > 0, 0, nobody)
+    _along_columns(far, who)
+    reach = min(reach, nobody)
+    limit = int(reach**2) + 1
+    d2 = np.full(far.shape, limit)
+    _along_rows(far, who, d2, reach)
+    return np.where(d2 < limit, np.sqrt(d2), np.inf)
+
+
+def border_weights(instances: np.ndarray, w0: float = 10.0,
+                   sigma: float = 5.0) -> np.ndarray:
+    """How much each pixel counts: the ground between two objects, most.
+
+    Parameters
+    ----------
+    instances : (H, W) integer array
+        0 for the ground, else the object's number.
+    w0 : float
+        Largest addition to 1.
+    sigma : float
+        In pixels, above 0: how wide a gap still counts.
+
+    Returns
+    -------
+    (H, W) float32 array
+        1 + w0 exp(-(d1 + d2)^2 / (2 sigma^2)) on the ground, with the
+        distances to the nearest two objects; 1 on objects.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is not above 0, or `instances` has not two sides.
+
+    Notes
+    -----
+    Ronneberger, Fischer and Brox (2015), equation 2.
+
+    Examples
+    --------
+    >>> border_weights(np.array([[1, 0, 2]]), w0=10, sigma=2).round(2)
+    array([[1.  , 7.07, 1.  ]], dtype=float32)
+
+    Chapter
+    -------
+    13 U-Net, "How far to the second nearest?".
+    """
+    if not sigma > 0 or np.ndim(instances) != 2:
+        raise ValueError(f"sigma is {sigma}, instances"
+                         f" {np.shape(instances)}; needed: above 0, and"
+                         " height × width")
+    gap = two_distances(instances, reach=8 * sigma).sum(2)
+    extra = w0 * np.exp(-gap**2 / (2 * sigma**2))
+    return np.where(instances > 0, 1, 1 + extra).astype(np.float32)
+
+
+class BorderLoss:
+    """Cross-entropy that looks at the gaps between objects.
+
+    Parameters
+    ----------
+    w0, sigma : float
+        As for `border_weights`. The pieces of class 1 that are not
+        connected (sideways, up or down) are the objects.
+
+    Notes
+    -----
+    For `fit`: logits (N, K, h, w), target (N, H, W), where VOID counts
+    for nothing; scores smaller than the target are for its middle. The
+    weights are computed on the CPU, with every batch.
+
+    Chapter
+    -------
+    13 U-Net, "How far to the second nearest?".
+    """
+
+    def __init__(self, w0: float = 10.0, sigma: float = 5.0):
+        self.w0, self.sigma = w0, sigma
+
+    def weights(self, target):
+        maps = [border_weights(ndimage.label(one == 1)[0], self.w0,
+                               self.sigma)
+                for one in target.cpu().numpy()]
+        return torch.from_numpy(np.stack(maps)).to(target.device)
+
+    def __call__(self, logits, target):
+        weights = centre(self.weights(target), *logits.shape[2:])
+        target = centre(target, *logits.shape[2:]).long()
+        nll = F.cross_entropy(logits.float(), target,
+                              ignore_index=VOID, reduction="none")
+        known = (target != VOID).sum().clamp(min=1)
+        return (weights * nll).sum() / known
+
+
+def cells_of(mask: np.ndarray, smallest: int = 16) -> np.ndarray:
+    """Numbers the pieces of a mask, and closes the seams between them.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+        Objects that are apart, as `parted` makes them.
+    smallest : int
+        Pieces of fewer pixels are dropped.
+
+    Returns
+    -------
+    (H, W) int32 array
+        0 for the ground, else the object's number.
+
+    Chapter
+    -------
+    13 U-Net, "How far to the second nearest?".
+    """
+    pieces, n = ndimage.label(mask)
+    kept = np.bincount(pieces.ravel()) >= smallest
+    kept[0] = False
+    pieces = (np.cumsum(kept) * kept)[pieces]
+    room = np.pad(pieces > 0, 2)
+    room = ndimage.binary_closing(room, np.ones((3, 3)))[2:-2, 2:-2]
+    return watershed(np.zeros(room.shape), pieces, room)
