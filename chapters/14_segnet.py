@@ -47,7 +47,8 @@ from seglib.networks import in_eval_mode
 from seglib.training import BatchNorm
 
 # %%
-import numpy as np
+from collections import Counter
+
 import torchvision
 
 from seglib.display import describe, paint, show
@@ -685,3 +686,72 @@ show(one.image, *map(paint, found), paint(one.mask), classes=names,
 # ## Who is better, then?
 #
 # RESULTS
+
+# %% [markdown]
+# ## Claims, checked
+#
+# ### Claim: SegNet builds on U-Net and concatenates encoder features
+#
+# PyTorch can write down every operation of a network. Which of them
+# join what comes from below with what comes from across?
+
+# %%
+def operations(model):
+    program = torch.export.export(model.eval(),
+                                  (torch.rand(1, 3, 64, 64),))
+    return Counter(node.target.__name__.split(".")[0]
+                   for node in program.graph.nodes
+                   if node.op == "call_function")
+
+for model in SegNet(13, width=4), UNet(13, width=4):
+    found = operations(model)
+    print(type(model).__name__, {name: found[name] for name in (
+        "cat", "max_unpool2d", "conv_transpose2d")})
+
+# %%
+used = operations(SegNet(13, width=4))
+assert used["cat"] == used["conv_transpose2d"] == 0
+assert used["max_unpool2d"] == 5
+assert operations(UNet(13, width=4))["cat"] == 4
+
+# %% [markdown]
+# **Verdict: false.** Nothing is concatenated and no feature of the
+# encoder reaches the decoder beside the lowest; five tables of places
+# do. The two papers appeared within the same year, on their own.
+#
+# ### Claim: SegNet upsamples with learned deconvolutions
+
+# %%
+values, indices = pool(torch.rand(1, 8, 32, 32))
+convolutions = [layer for storey in SegNet(13, width=4).decoder
+                for layer in storey if isinstance(layer, nn.Conv2d)]
+assert unpool(values, indices, (32, 32)).count_nonzero() == 8 * 16**2
+assert {layer.stride for layer in convolutions} == {(1, 1)}
+assert not any(layer.transposed for layer in convolutions)
+print(len(convolutions), "learned convolutions, none of which upsamples")
+
+# %% [markdown]
+# **Verdict: false.** What makes the map larger has no weights. The
+# convolutions that fill it are learned, and keep its size.
+#
+# ### Claim: SegNet has more context than U-Net
+#
+# In theory: chapter 12's tool for the way down, and on the way up, at
+# the stride of each storey, what its convolutions reach.
+
+# %%
+def sees(down, up):
+    """Pixels across on which one score may depend."""
+    pools = [layer for stage in down for layer in
+             (stage, nn.MaxPool2d(2))][:2 * len(up)]
+    size = receptive_field(*pools, *down[len(up):]).size
+    return size + sum(2**(len(up) - 1 - i)
+                      * (receptive_field(storey).size - 1)
+                      for i, storey in enumerate(up))
+
+segnet, ronneberger = SegNet(13, width=4), UNet(13, width=4)
+in_theory = {"SegNet": sees(segnet.encoder, segnet.decoder),
+             "U-Net": sees(ronneberger.down.stages,
+                           [up.twice for up in ronneberger.up])}
+print(in_theory)
+assert in_theory == {"SegNet": 392, "U-Net": 200}
