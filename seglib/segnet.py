@@ -125,37 +125,46 @@ def to_corners(x, indices, size):
 # The whole network
 # -----------------
 
-def _block(convolution, before, after, kernel=3, padding=1):
+def _conv(kind, before, after, kernel=3, padding=1):
+    """A convolution that begins as He et al. (2015) have it."""
+    conv = kind(before, after, kernel, padding=padding)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+def _block(*settings):
     """Convolution, batch normalisation, ReLU."""
-    return [convolution(before, after, kernel, padding=padding),
-            BatchNorm(after), nn.ReLU(inplace=True)]
+    conv = _conv(*settings)
+    return conv, BatchNorm(conv.out_channels), nn.ReLU(inplace=True)
 
 
-def _mirrored(convolution, width):
-    """VGG16's stages, upside down: the lowest first."""
-    storeys, before = [], 8 * width
-    for number, times in ((3, 8), (3, 4), (3, 2), (2, 1), (2, 1)):
+def _mirrored(kind, width, last):
+    """VGG16's stages upside down; the uppermost has `last` layers."""
+    storeys, before = nn.ModuleList(), 8 * width
+    for number, times in ((3, 8), (3, 4), (3, 2), (2, 1), (last, 1)):
         layers = []
         for left in reversed(range(number)):
             after = before if left else times * width
-            layers += _block(convolution, before, after)
+            layers += _block(kind, before, after)
             before = after
         storeys.append(nn.Sequential(*layers))
-    return nn.ModuleList(storeys)
+    return storeys
 
 
-def _begin(module):
-    """Weights as He et al. (2015) have them, biases of zero."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        nn.init.zeros_(module.bias)
+def _up(storeys, back, x, carried):
+    """From the lowest map to the highest; `carried` is used up."""
+    for storey in storeys:
+        x = storey(back(x, *carried.pop()))
+    return x
 
 
-def _check_size(x):
-    if min(x.shape[2:]) < 32:
-        height, width = x.shape[2:]
+def _checked(x):
+    height, width = x.shape[2:]
+    if min(height, width) < 32:
         raise ValueError(f"x is {height} x {width} pixels; needed: 32 x"
                          " 32 or more")
+    return x
 
 
 class SegNet(nn.Module):
@@ -199,18 +208,12 @@ class SegNet(nn.Module):
         super().__init__()
         self.input = Standardise(in_channels)
         self.encoder = vgg_stages(in_channels, width=width, norm=True)
-        self.decoder = _mirrored(nn.Conv2d, width)
-        self.decoder[-1] = nn.Sequential(
-            *self.decoder[-1][:-3],
-            nn.Conv2d(width, num_classes, 3, padding=1))
-        self.apply(_begin)
+        self.decoder = _mirrored(nn.Conv2d, width, 1)
+        self.score = _conv(nn.Conv2d, width, num_classes)
 
     def forward(self, x):
-        _check_size(x)
-        x, carried = _down(self.encoder, self.input(x))
-        for storey in self.decoder:
-            x = storey(self.back(x, *carried.pop()))
-        return x
+        x, carried = _down(self.encoder, self.input(_checked(x)))
+        return self.score(_up(self.decoder, self.back, x, carried))
 
 
 # Whose eyes are these?
@@ -349,26 +352,24 @@ class DeconvNet(nn.Module):
     def __init__(self, num_classes: int, in_channels: int = 3, *,
                  width: int = 64, size: tuple[int, int] = (224, 224)):
         super().__init__()
-        if min(size) < 32 or any(side % 32 for side in size):
-            raise ValueError(f"size is {size}; needed: two multiples of"
-                             " 32")
-        self.size = tuple(size)
+        self.size, places = tuple(size), _places(size)
         self.input = Standardise(in_channels)
         self.encoder = vgg_stages(in_channels, width=width, norm=True)
-        self.waist = _waist(8 * width, 64 * width,
-                            [side // 32 for side in size])
-        self.decoder = _mirrored(nn.ConvTranspose2d, width)
-        self.score = nn.Conv2d(width, num_classes, 1)
-        self.apply(_begin)
+        self.waist = _waist(8 * width, 64 * width, places)
+        self.decoder = _mirrored(nn.ConvTranspose2d, width, 2)
+        self.score = _conv(nn.Conv2d, width, num_classes, 1, 0)
 
     def forward(self, x):
-        _check_size(x)
-        outside, inside = x.shape[2:], _resized(x, self.size)
-        x, carried = _down(self.encoder, self.input(inside))
-        x = self.waist(x)
-        for storey in self.decoder:
-            x = storey(unpool(x, *carried.pop()))
-        return _resized(self.score(x), outside)
+        inside = _resized(_checked(x), self.size)
+        low, carried = _down(self.encoder, self.input(inside))
+        high = _up(self.decoder, unpool, self.waist(low), carried)
+        return _resized(self.score(high), x.shape[2:])
+
+
+def _places(size):
+    if min(size) < 32 or any(side % 32 for side in size):
+        raise ValueError(f"size is {size}; needed: two multiples of 32")
+    return [side // 32 for side in size]
 
 
 def _waist(channels, hidden, places):

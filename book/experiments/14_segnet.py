@@ -34,10 +34,10 @@ def on(make):
 # tenth of the training side held out: 0.01 instead of 0.003.
 NETS = {"FCN-8s": fcn8s, "U-Net": on(UNet), "SegNet": on(SegNet),
         "SegNet without places": on(Corners)}
-STREETS = {"steps": 200, "batch_size": 16, "lr": 0.01}
+STREETS = {"steps": 120, "batch_size": 16, "lr": 0.01}
 # There, of flips alone and `Augment()`, flips: the last 60 pictures of one
 # sequence of the training side, one seed, 120 steps of the U-Net.
-CAMVID = {"steps": 300, "batch_size": 8, "lr": 0.01, "crop": (120, 160),
+CAMVID = {"steps": 200, "batch_size": 8, "lr": 0.01, "crop": (120, 160),
           "augment": Augment(turn=0, zoom=(1, 1), shift=0, colour=0)}
 
 
