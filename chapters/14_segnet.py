@@ -55,8 +55,8 @@ import torchvision
 
 from seglib.display import describe, paint, show
 from seglib.environment import results
-from seglib.networks import diagram, seen_by
-from seglib.fcn import receptive_field
+from seglib.fcn import FCN8s, receptive_field
+from seglib.networks import diagram
 from seglib.scenes import StreetScenes
 from seglib.training import evaluate, fit, predict
 from seglib.unet import UNet
@@ -635,7 +635,7 @@ print(f"{parameters(deconvnet):,}, of which"
 #
 # Two networks, alike to the last weight: SegNet, and one that goes up
 # by way of the corners. And a DeconvNet. Streets at two thirds of their
-# size, full of poles, an eighth of the papers' width, 150 steps: enough
+# size, full of poles, an eighth of the papers' width, 120 steps: enough
 # to see who gets ahead.
 
 # %%
@@ -645,7 +645,7 @@ class Corners(SegNet):
 streets = {"size": (64, 96), "thin": 0.5}
 train = list(StreetScenes(300, seed=0, **streets))
 val = list(StreetScenes(60, seed=1, **streets))
-recipe = {"steps": 150, "every": 150, "lr": 0.01, "batch_size": 16,
+recipe = {"steps": 120, "every": 120, "lr": 0.01, "batch_size": 16,
           "class_weights": "median"}
 nets, scores = {}, {}
 for name, make in (("places", SegNet), ("corners", Corners), (
@@ -668,8 +668,8 @@ for name, score in scores.items():
     print(f"{name:11} mean IoU {score['mean_iou']:.2f}"
           f"   pole {score['iou']['pole']:.2f}")
 for other in "corners", "waist":
-    assert (scores["places"]["iou"]["pole"]
-            > 0.05 + scores[other]["iou"]["pole"])
+    assert (scores["places"]["mean_iou"]
+            > 0.01 + scores[other]["mean_iou"])
 assert (scores["taken away"]["mean_iou"]
         < scores["places"]["mean_iou"] - 0.05)
 
@@ -683,73 +683,62 @@ show(one.image, *map(paint, found), paint(one.mask), classes=names,
      + ["The truth: " + describe(one.mask, names)])
 
 # %% [markdown]
-# **What went wrong?** Look along the outlines of the large things. They
-# are jagged where a U-Net's are smooth. A place says where the *largest
-# of four* was, channel by channel, and nothing about the other three;
-# where a wall is even, the largest is where the noise wants it.
-#
-# ## Who is better, then?
-#
-# The three of these chapters, at a quarter of the papers' width, 120
-# steps on streets full of poles and 200 on CamVid, three seeds each. On
-# CamVid nothing is transferred: 266 photographs have to do.
-
-# %%
-measured = (results("14_segnet")["rows"]
-            + results("14_camvid")["rows"])
-
-def of(dataset, method, metric):
-    return next(row for row in measured if row["metric"] == metric
-                and row["method"] == method
-                and row["dataset"].startswith(dataset))
-
-def table(dataset, methods, metrics):
-    for metric in metrics:
-        print(metric)
-        for method in methods:
-            row = of(dataset, method, metric)
-            print(f"    {method:22}{row['value']:8.3f}"
-                  f" [{row['low']:.3f}, {row['high']:.3f}]")
-
-# %%
-networks = "FCN-8s", "U-Net", "SegNet"
-table("StreetScenes", (*networks, "SegNet without places"),
-      ("pole IoU", "fence IoU", "mean IoU", "boundary F, 1 px",
-       "core-seconds of training"))
-
-# %%
-table("CamVid", networks, ("mean IoU", "mean IoU, frequent classes",
-                           "boundary F, 1 px", "core-seconds of training"))
-
-# %% [markdown]
-# RESULTTEXT
+# The places help, and without those that it has learnt with SegNet is
+# lost. **What went wrong** all the same? Look for the poles. A place
+# says where the largest of four was, channel by channel, and nothing
+# about what it was. What the thing *is* has to be known at the bottom,
+# where a pole is a sliver of one of 2 × 3 places; and so early in a
+# training it is not. A U-Net's map can be asked again on every storey.
 #
 # ## Which dial does it no good?
 #
 # The ambiguous street of chapters 10 and 11 again: road and canal look
 # alike, cars and boats hide under the same tarpaulin, and only the caps
-# of far towers tell. `ConvNet` could not see that far. SegNet can, with
-# room to spare. *Does* it look?
+# of far towers tell. `ConvNet` could not see that far. A score of
+# SegNet depends on 392 pixels across, as we shall compute below, four
+# times the width of these pictures. *Does* it look?
 
 # %%
 neutral = {"size": (64, 96), "ambiguity": 1, "sides": 0}
-torch.manual_seed(0)
-unsure = SegNet(13, width=8)
-fit(unsure, list(StreetScenes(300, seed=0, **neutral)), **recipe)
+lessons = list(StreetScenes(300, seed=0, **neutral))
+unsure = {}
+for name, make in (("SegNet", SegNet), ("FCN-8s", partial(
+        FCN8s, norm=True, padded=True))):
+    torch.manual_seed(0)
+    unsure[name] = make(13, width=8)
+    fit(unsure[name], lessons, **recipe | {"steps": 200, "every": 200})
 
+# %%
 true = StreetScenes(40, seed=1, **neutral)
-changed = vehicles = 0
-for one, other in zip(true, true.with_(cue="flipped")):
-    vehicle = np.isin(one.mask, (names.index("car"),
-                                 names.index("boat")))
-    answers = [predict(unsure, s.image)[vehicle] for s in (one, other)]
-    changed += np.sum(answers[0] != answers[1])
-    vehicles += vehicle.sum()
-print(f"{changed / vehicles:.1%} of the answers change")
-assert changed < 0.2 * vehicles
+vehicles = names.index("car"), names.index("boat")
+
+def minds_the_caps(net):
+    """Share of the vehicles' pixels whose answer goes with the cap."""
+    changed = []
+    for one, other in zip(true, true.with_(cue="flipped")):
+        there = np.isin(one.mask, vehicles)
+        now, then = (predict(net, s.image)[there] for s in (one, other))
+        changed.append(now != then)
+    return np.concatenate(changed).mean()
+
+minded = {name: minds_the_caps(net) for name, net in unsure.items()}
+print({name: f"{share:.0%}" for name, share in minded.items()})
+assert minded["SegNet"] < 0.2 and minded["FCN-8s"] > 0.7
 
 # %% [markdown]
-# DIALTEXT
+# It does not. The caps are in its view, and in its lessons, and its
+# answers stay what they are when the caps are exchanged; those of an
+# FCN with the same encoder, lessons and steps follow. To *be able* to
+# see is not to look. (In so few steps: we do not say that it never
+# will.) We suspect what lies at the bottom. There are 2 × 3 places
+# left in either network; SegNet goes over them with 3 × 3, and back up,
+# while a 7 × 7 convolution of chapter 12's takes in all of them at
+# once, and hands the result to scores that lie close by.
+#
+# That one layer has most of FCN's parameters, and works where the
+# picture has been shrunk thirty-two times. Must one shrink so far, or
+# pay so much, to look far? Chapter 15 takes an ordinary 3 × 3
+# convolution and pulls its nine points apart.
 
 # %% [markdown]
 # ## Claims, checked
@@ -779,9 +768,9 @@ assert used["max_unpool2d"] == 5
 assert operations(UNet(13, width=4))["cat"] == 4
 
 # %% [markdown]
-# **Verdict: false.** Nothing is concatenated and no feature of the
-# encoder reaches the decoder beside the lowest; five tables of places
-# do. The two papers appeared within the same year, on their own.
+# **Verdict: false.** Nothing is concatenated, and of the encoder's maps
+# only the lowest reaches the decoder; of the others it gets five tables
+# of places.
 #
 # ### Claim: SegNet upsamples with learned deconvolutions
 
@@ -804,50 +793,38 @@ print(len(convolutions), "learned convolutions; none upsamples")
 # the stride of each storey, what its convolutions reach.
 
 # %%
-def sees(down, up):
+def sees(down, up, score):
     """Pixels across on which one score may depend."""
     pools = [layer for stage in down for layer in
              (stage, nn.MaxPool2d(2))][:2 * len(up)]
     size = receptive_field(*pools, *down[len(up):]).size
-    return size + sum(2**(len(up) - 1 - i)
-                      * (receptive_field(storey).size - 1)
-                      for i, storey in enumerate(up))
+    for i, storey in enumerate(reversed([*up[:-1], (up[-1], score)])):
+        size += 2**i * (receptive_field(*storey).size - 1)
+    return size
 
-segnet, ronneberger = SegNet(13, width=4), UNet(13, width=4)
-in_theory = {"SegNet": sees(segnet.encoder, segnet.decoder),
-             "U-Net": sees(ronneberger.down.stages,
-                           [up.twice for up in ronneberger.up])}
+segnet, other = SegNet(13, width=4), UNet(13, width=4)
+in_theory = {
+    "SegNet": sees(segnet.encoder, segnet.decoder, segnet.score),
+    "U-Net": sees(other.down.stages, [up.twice for up in other.up],
+                  other.score)}
 print(in_theory)
 assert in_theory == {"SegNet": 392, "U-Net": 200}
 
 # %% [markdown]
-# And in practice? Ask trained networks for their gradient on streets of
-# 448 columns: within how many columns lie nine tenths of it?
-
-# %%
-metric = "columns with 90 % of the gradient"
-table("StreetScenes", networks, (metric,))
-wide, narrow = (of("StreetScenes", name, metric)
-                for name in ("SegNet", "U-Net"))
-assert wide["value"] < in_theory["SegNet"]
-
-# %% [markdown]
-# **Verdict: true of the theory**, VERDICT
+# **Verdict: true of the theory**, nearly twice as much. Of the use that
+# is made of it the dial above has told: in 200 steps, none.
 #
 # ## What the paper did and we didn't
 #
-# - **SegNet** {cite}`badrinarayanan2017` starts its encoder from VGG's
-#   weights for ImageNet (`load_vgg` pours them in, if you have them),
-#   normalises the contrast of its pictures locally, and was trained by
-#   SGD with momentum, at 360 × 480, for very much longer. It weighs
-#   classes by their median frequency, without a root.
-# - It also has smaller variants, and one whose decoder convolves every
-#   channel on its own; the measurement of memory against accuracy is
-#   over these.
-# - **DeconvNet** {cite}`noh2015` is trained in two stages, first on
-#   easy crops around single objects, then on proposals; its answers for
-#   many proposals are put together, joined with an FCN's, and refined
-#   by a CRF. We built the network, not the machinery around it.
+# - **SegNet** {cite}`badrinarayanan2017` is trained at 360 × 480, in
+#   full width, and much longer, by SGD; `load_vgg` pours VGG's weights
+#   into its encoder, if you have them. Its authors claim that it is
+#   frugal *during inference*, which is what we have found.
+# - **DeconvNet** {cite}`noh2015` is trained in two stages, and asked
+#   about many proposals in each picture, whose answers are put
+#   together; joined with an FCN, and refined by a CRF, it gets better
+#   still. We built the network, not the machinery around it. Where its
+#   window is not the picture, we resize the whole picture instead.
 #
 #
 # ## Recap
