@@ -5,21 +5,24 @@ A network knows that there is a car in the picture. Does it know where?
 Exported from 12_fcn.py; edit the chapter, not this file.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from seglib.display import VOID
 from seglib.environment import weights_root
-from seglib.training import BatchNorm
+from seglib.training import BatchNorm, Recipe
 
 __all__ = [
-    "Standardise",
     "vgg_stages",
+    "Standardise",
     "VGG16",
     "as_convolution",
     "convolutional",
+    "tag_loss",
     "Field",
     "receptive_field",
     "bilinear_kernel",
@@ -30,42 +33,19 @@ __all__ = [
     "FCN32s",
     "FCN16s",
     "FCN8s",
+    "summed_cross_entropy",
+    "PAPER",
+    "OURS",
+    "freeze",
+    "slow_down",
     "imagenet_state",
     "fcn_resnet50",
     "fcn_squeezenet",
-    "freeze",
-    "slow_down",
 ]
 
 
-# A classifier
-# ------------
-
-class Standardise(nn.Module):
-    """Pictures in [0, 1] as a network that knows ImageNet wants them.
-
-    Parameters
-    ----------
-    channels : int
-        3: ImageNet's mean and standard deviation; else 0.5 and 0.25.
-
-    Chapter
-    -------
-    12 FCN: a classifier that says where, "A classifier".
-    """
-
-    def __init__(self, channels: int = 3):
-        super().__init__()
-        mean, std = channels * [0.5], channels * [0.25]
-        if channels == 3:
-            mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-        for name, values in ("mean", mean), ("std", std):
-            values = torch.tensor(values)[:, None, None]
-            self.register_buffer(name, values, persistent=False)
-
-    def forward(self, x):
-        return (x - self.mean) / self.std
-
+# What does a classifier look at?
+# -------------------------------
 
 def vgg_stages(in_channels: int = 3, *, width: int = 64,
                norm: bool = False, margin: int = 1) -> nn.ModuleList:
@@ -93,7 +73,7 @@ def vgg_stages(in_channels: int = 3, *, width: int = 64,
 
     Chapter
     -------
-    12 FCN: a classifier that says where, "A classifier".
+    12 FCN: a classifier that says where, "What does a classifier look at?".
     """
     stages, channels = nn.ModuleList(), in_channels
     for number, times in ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8)):
@@ -115,11 +95,30 @@ def _conv(before, after, size, padding, norm):
     return [conv, *norms, nn.ReLU(inplace=True)]
 
 
-def _three_matrices(values, hidden, num_classes):
-    return nn.Sequential(
-        nn.Linear(values, hidden), nn.ReLU(), nn.Dropout(),
-        nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(),
-        nn.Linear(hidden, num_classes))
+class Standardise(nn.Module):
+    """Pictures in [0, 1] as a network that knows ImageNet wants them.
+
+    Parameters
+    ----------
+    channels : int
+        3: ImageNet's mean and standard deviation; else 0.5 and 0.25.
+
+    Chapter
+    -------
+    12 FCN: a classifier that says where, "What does a classifier look at?".
+    """
+
+    def __init__(self, channels: int = 3):
+        super().__init__()
+        mean, std = channels * [0.5], channels * [0.25]
+        if channels == 3:
+            mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+        for name, values in ("mean", mean), ("std", std):
+            values = torch.tensor(values)[:, None, None]
+            self.register_buffer(name, values, persistent=False)
+
+    def forward(self, x):
+        return (x - self.mean) / self.std
 
 
 class VGG16(nn.Module):
@@ -143,7 +142,7 @@ class VGG16(nn.Module):
 
     Chapter
     -------
-    12 FCN: a classifier that says where, "A classifier".
+    12 FCN: a classifier that says where, "What does a classifier look at?".
     """
 
     def __init__(self, num_classes: int = 1000, in_channels: int = 3, *,
@@ -165,8 +164,15 @@ class VGG16(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
-# From a matrix to a convolution
-# ------------------------------
+def _three_matrices(values, hidden, num_classes):
+    return nn.Sequential(
+        nn.Linear(values, hidden), nn.ReLU(), nn.Dropout(),
+        nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(),
+        nn.Linear(hidden, num_classes))
+
+
+# A matrix is a convolution in disguise
+# -------------------------------------
 
 def as_convolution(linear: nn.Linear, channels: int) -> nn.Conv2d:
     """The convolution that does what a matrix did to a feature map.
@@ -189,7 +195,7 @@ def as_convolution(linear: nn.Linear, channels: int) -> nn.Conv2d:
 
     Chapter
     -------
-    12 FCN: a classifier that says where, "From a matrix to a convolution".
+    12 FCN: a classifier that says where, "A matrix is a convolution in disguise".
     """
     side = round((linear.in_features / channels)**0.5)
     conv = nn.Conv2d(channels, linear.out_features, side, device="meta")
@@ -200,11 +206,11 @@ def as_convolution(linear: nn.Linear, channels: int) -> nn.Conv2d:
 
 
 def convolutional(vgg: VGG16) -> nn.Sequential:
-    """The last layers of a VGG16 as convolutions; weights are shared.
+    """Last layers of a VGG16 as convolutions, with shared weights.
 
     Chapter
     -------
-    12 FCN: a classifier that says where, "From a matrix to a convolution".
+    12 FCN: a classifier that says where, "A matrix is a convolution in disguise".
     """
     channels, layers = vgg.stages[-1][0].out_channels, []
     for layer in vgg.classifier:
@@ -213,6 +219,34 @@ def convolutional(vgg: VGG16) -> nn.Sequential:
             channels = layer.out_channels
         layers.append(layer)
     return nn.Sequential(*layers)
+
+
+# A classifier finds cars
+# -----------------------
+
+def tag_loss(logits, masks, least: float = 0.02) -> torch.Tensor:
+    """What is in the pictures? Forgets where: masks serve as tags.
+
+    Parameters
+    ----------
+    logits : (N, K) float tensor
+    masks : (N, H, W) integer tensor
+    least : float
+        Share of a picture that a class must have to be in it.
+
+    Returns
+    -------
+    scalar float32 tensor
+        Mean binary cross-entropy over pictures and classes.
+
+    Chapter
+    -------
+    12 FCN: a classifier that says where, "A classifier finds cars".
+    """
+    places = F.one_hot(masks.long(), VOID + 1)[..., :logits.shape[1]]
+    there = places.float().mean((1, 2)) >= least
+    return F.binary_cross_entropy_with_logits(logits.float(),
+                                              there.float())
 
 
 # Where does a score lie?
@@ -259,7 +293,7 @@ def receptive_field(*layers: nn.Module) -> Field:
     for part in (part for layer in layers for part in layer.modules()):
         if isinstance(part, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
             kernel, step, padding, dilation = (
-                _first(getattr(part, name, 1)) for name in
+                _along_one_axis(getattr(part, name, 1)) for name in
                 ("kernel_size", "stride", "padding", "dilation"))
             reach = dilation * (kernel - 1)
             size += reach * stride
@@ -268,7 +302,7 @@ def receptive_field(*layers: nn.Module) -> Field:
     return Field(size, stride, start)
 
 
-def _first(value):
+def _along_one_axis(value):
     return value[0] if isinstance(value, tuple) else value
 
 
@@ -357,7 +391,7 @@ class Trunk(nn.Module):
         self.fc = _two_convolutions(width, norm, 3 if padded else 0)
 
     def forward(self, x):
-        maps = [self.input(x)]
+        maps = [self.input(_checked(x))]
         for stage in self.stages:
             maps.append(self.pool(stage(maps[-1])))
         return self.fc(maps[5]), maps[4], maps[3]
@@ -466,19 +500,17 @@ class FCN32s(nn.Module):
                                         len(self.crops), padded)
         if padded:
             self.crops = len(self.crops) * (0,)
-        if weights is not None:
-            _take_over(self.trunk, weights)
+        _take_over(self.trunk, weights)
 
     def forward(self, x):
-        scores = [score(tap) for score, tap in
-                  zip(self.scores, self.trunk(_checked(x)))]
+        scores = [f(m) for f, m in zip(self.scores, self.trunk(x))]
         return climb(scores, self.ups, self.crops, x.shape[-2:])
 
 
 def _ladder(num_classes, width, rungs, padded):
     """Layers that score, and those that make scores finer."""
     scores = nn.ModuleList(
-        score(times * width, num_classes) for times in (64, 8, 4)[:rungs])
+        score(n * width, num_classes) for n in (64, 8, 4)[:rungs])
     factors = (rungs - 1) * [2] + [64 >> rungs]
     return scores, nn.ModuleList(
         Upsample(num_classes, factor, factor // 2 if padded else 0)
@@ -493,12 +525,15 @@ def _checked(x):
     return x
 
 
+# What the coarse map has lost
+# ----------------------------
+
 class FCN16s(FCN32s):
     """FCN32s, and scores of stage 4 for 16 x 16 pixels.
 
     Chapter
     -------
-    12 FCN: a classifier that says where, "FCN-32s".
+    12 FCN: a classifier that says where, "What the coarse map has lost".
     """
 
     crops = (5, 27)
@@ -509,14 +544,79 @@ class FCN8s(FCN32s):
 
     Chapter
     -------
-    12 FCN: a classifier that says where, "FCN-32s".
+    12 FCN: a classifier that says where, "What the coarse map has lost".
     """
 
     crops = (5, 9, 31)
 
 
-# Borrowed weights
-# ----------------
+# The recipe of the paper, and ours
+# ---------------------------------
+
+def summed_cross_entropy(logits, target) -> torch.Tensor:
+    """Sum of -log p over the known pixels, as FCN's paper has it.
+
+    Chapter
+    -------
+    12 FCN: a classifier that says where, "The recipe of the paper, and ours".
+    """
+    return F.cross_entropy(logits.float(), target.long(),
+                           ignore_index=VOID, reduction="sum")
+
+
+#: What FCN-32s was trained with; for 16s and 8s a rate of 1e-11, 1e-13.
+PAPER = Recipe(steps=100_000, batch_size=1, loss=summed_cross_entropy,
+               optimizer="sgd", lr=1e-9, weight_decay=5e-4, power=0.0,
+               warmup=0, clip=0.0)
+#: What a narrow FCN with batch normalisation needs for our scenes.
+OURS = Recipe(steps=200, batch_size=16, lr=3e-3, class_weights="median")
+
+
+# Weights from another task
+# -------------------------
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Nothing in it learns any more, running statistics included.
+
+    Returns
+    -------
+    nn.Module
+        `module` itself.
+
+    Chapter
+    -------
+    12 FCN: a classifier that says where, "Weights from another task".
+    """
+    module.requires_grad_(False)
+    for part in module.modules():
+        if isinstance(part, BatchNorm):
+            part.register_forward_pre_hook(_stay_in_eval)
+    return module
+
+
+def _stay_in_eval(module, args):
+    module.eval()
+
+
+def slow_down(module: nn.Module, rate: float) -> nn.Module:
+    """It learns at a multiple of the learning rate; see `fit`.
+
+    Returns
+    -------
+    nn.Module
+        `module` itself.
+
+    Chapter
+    -------
+    12 FCN: a classifier that says where, "Weights from another task".
+    """
+    for parameter in module.parameters():
+        parameter.rate = rate
+    return module
+
+
+# Weights from ImageNet
+# ---------------------
 
 def imagenet_state(name: str) -> dict:
     """Weights trained on ImageNet, as torchvision publishes them.
@@ -539,7 +639,7 @@ def imagenet_state(name: str) -> dict:
 
     Chapter
     -------
-    12 FCN: a classifier that says where, "Borrowed weights".
+    12 FCN: a classifier that says where, "Weights from ImageNet".
     """
     from torchvision.models import get_model_weights
     url = get_model_weights(name).DEFAULT.url
@@ -557,6 +657,8 @@ def imagenet_state(name: str) -> dict:
 
 def _take_over(trunk, weights):
     """All of a VGG16 but its last layer, in the order of its work."""
+    if weights is None:
+        return
     if weights == "imagenet":
         norm = any(isinstance(m, BatchNorm) for m in trunk.modules())
         weights = imagenet_state("vgg16_bn" if norm else "vgg16")
@@ -572,27 +674,31 @@ class _ResNetFCN(nn.Module):
     """A dilated ResNet-50 and a head of two convolutions."""
 
     def __init__(self, num_classes, in_channels, aux):
-        from torchvision.models import resnet50
         super().__init__()
         self.input = Standardise(in_channels)
-        self.backbone = resnet50(
-            norm_layer=BatchNorm,
-            replace_stride_with_dilation=(False, True, True))
-        self.backbone.fc = None
-        if in_channels != 3:
-            self.backbone.conv1 = nn.Conv2d(in_channels, 64, 7, 2, 3,
-                                            bias=False)
+        self.backbone = _dilated_resnet50(in_channels)
         self.classifier = _head(2048, num_classes)
         self.aux_classifier = _head(1024, num_classes) if aux else None
 
-    def forward(self, x, aux: bool = False):
-        """Logits; with `aux` those of the auxiliary head as well."""
+    def forward(self, x, aux=False):
         size = _checked(x).shape[-2:]
         early, late = _two_maps(self.backbone, self.input(x))
         logits = _stretch(self.classifier(late), size)
-        if not aux:
-            return logits
-        return logits, _stretch(self.aux_classifier(early), size)
+        if aux:
+            early = _stretch(self.aux_classifier(early), size)
+            return logits, early
+        return logits
+
+
+def _dilated_resnet50(in_channels):
+    """torchvision's, with steps of 8 pixels and our BatchNorm."""
+    from torchvision.models import resnet50
+    net = resnet50(norm_layer=BatchNorm,
+                   replace_stride_with_dilation=(False, True, True))
+    net.fc = None
+    if in_channels != 3:
+        net.conv1 = nn.Conv2d(in_channels, 64, 7, 2, 3, bias=False)
+    return net
 
 
 def _head(channels, num_classes):
@@ -643,7 +749,7 @@ def fcn_resnet50(num_classes: int = 21, in_channels: int = 3, *,
 
     Chapter
     -------
-    12 FCN: a classifier that says where, "Borrowed weights".
+    12 FCN: a classifier that says where, "Weights from ImageNet".
     """
     net = _ResNetFCN(num_classes, in_channels, aux)
     if weights == "imagenet":
@@ -659,45 +765,40 @@ def fcn_resnet50(num_classes: int = 21, in_channels: int = 3, *,
 class _SqueezeNetFCN(nn.Module):
     """SqueezeNet, and scores at a 16th, an 8th and a 4th."""
 
-    crops = (0, 0, 0)
+    taps, ups = (13, 11, 6), (2, 2, 4)
 
     def __init__(self, num_classes):
-        from torchvision.models import squeezenet1_0
         super().__init__()
-        self.input = Standardise()
-        self.features = squeezenet1_0().features
-        self.features[0].padding = (3, 3)
-        for i in (2, 6, 11):
-            self.features[i] = nn.MaxPool2d(3, 2, padding=1)
+        self.input, self.features = Standardise(), _aligned_squeezenet()
         self.scores = nn.ModuleList(
-            score(channels, num_classes) for channels in (512, 512, 256))
+            score(n, num_classes) for n in (512, 512, 256))
 
     def forward(self, x):
-        size, taps = _checked(x).shape[-2:], []
-        x = self.input(x)
+        maps = [self.input(_checked(x))]
         for layer in self.features:
-            x = layer(x)
-            taps.append(x)
-        scores = [score(tap) for score, tap in
-                  zip(self.scores, (taps[12], taps[10], taps[5]))]
-        return climb(scores, (_twice, _twice, _fourfold), self.crops,
-                     size)
+            maps.append(layer(maps[-1]))
+        scores = [score(maps[tap]) for score, tap in
+                  zip(self.scores, self.taps)]
+        ups = [partial(_from_corner, factor=n) for n in self.ups]
+        return climb(scores, ups, (0, 0, 0), x.shape[-2:])
+
+
+def _aligned_squeezenet():
+    """Its features, padded so that they begin with the picture."""
+    from torchvision.models import squeezenet1_0
+    features = squeezenet1_0().features
+    features[0].padding = (3, 3)
+    for i in (2, 6, 11):
+        features[i] = nn.MaxPool2d(3, 2, padding=1)
+    return features
 
 
 def _from_corner(scores, factor):
     """Finer scores, the first of them on the first coarse one."""
     wide = F.pad(scores, (0, 1, 0, 1), "replicate")
-    height, width = scores.shape[-2:]
-    return F.interpolate(wide, (factor * height + 1, factor * width + 1),
-                         mode="bilinear", align_corners=True)
-
-
-def _twice(scores):
-    return _from_corner(scores, 2)
-
-
-def _fourfold(scores):
-    return _from_corner(scores, 4)
+    size = [factor * side + 1 for side in scores.shape[-2:]]
+    return F.interpolate(wide, size, mode="bilinear",
+                         align_corners=True)
 
 
 def fcn_squeezenet(num_classes: int, in_channels: int = 3, *,
@@ -723,7 +824,7 @@ def fcn_squeezenet(num_classes: int, in_channels: int = 3, *,
 
     Chapter
     -------
-    12 FCN: a classifier that says where, "Borrowed weights".
+    12 FCN: a classifier that says where, "Weights from ImageNet".
     """
     if in_channels != 3:
         raise ValueError(f"in_channels is {in_channels}; needed: 3")
@@ -735,43 +836,3 @@ def fcn_squeezenet(num_classes: int, in_channels: int = 3, *,
             k.removeprefix("features."): v for k, v in weights.items()
             if k.startswith("features.")})
     return net
-
-
-def freeze(module: nn.Module) -> nn.Module:
-    """Nothing in it learns any more, running statistics included.
-
-    Returns
-    -------
-    nn.Module
-        `module` itself.
-
-    Chapter
-    -------
-    12 FCN: a classifier that says where, "Borrowed weights".
-    """
-    module.requires_grad_(False)
-    for part in module.modules():
-        if isinstance(part, BatchNorm):
-            part.register_forward_pre_hook(_stay_in_eval)
-    return module
-
-
-def _stay_in_eval(module, args):
-    module.eval()
-
-
-def slow_down(module: nn.Module, rate: float) -> nn.Module:
-    """It learns at a multiple of the learning rate; see `fit`.
-
-    Returns
-    -------
-    nn.Module
-        `module` itself.
-
-    Chapter
-    -------
-    12 FCN: a classifier that says where, "Borrowed weights".
-    """
-    for parameter in module.parameters():
-        parameter.rate = rate
-    return module
