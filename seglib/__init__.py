@@ -35,6 +35,7 @@ REGISTRY = {
         "fcn_resnet50": "seglib.fcn:fcn_resnet50",
         "pixel": "seglib.training:PixelClassifier",
         "segnet": "seglib.segnet:SegNet",
+        "unet": "seglib.unet:UNet",
     },
 }
 

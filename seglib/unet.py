@@ -23,6 +23,7 @@ __all__ = [
     "centre",
     "beside",
     "Up",
+    "Decoder",
     "BORDER",
     "UNet",
     "parted",
@@ -30,6 +31,8 @@ __all__ = [
     "border_weights",
     "BorderLoss",
     "cells_of",
+    "ElasticDeformation",
+    "overlap_tile",
 ]
 
 
@@ -109,6 +112,24 @@ class Up(nn.Module):
         return self.twice(beside(skip, self.larger(x)))
 
 
+class Decoder(nn.ModuleList):
+    """From the coarsest map to the finest, meeting all others.
+
+    Chapter
+    -------
+    13 U-Net, "What is it made of?".
+    """
+
+    def __init__(self, widths, padding, norm):
+        super().__init__(Up(w, padding, norm) for w in widths[:-1])
+
+    def forward(self, maps):
+        *skips, x = maps
+        for up, skip in zip(self, reversed(skips)):
+            x = up(x, skip)
+        return x
+
+
 def _begin(module):
     """Gaussian weights of variance 2 / N, no biases."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
@@ -145,15 +166,25 @@ def _check_size(height, width, valid):
 
 
 def _filled(x, valid):
-    """Sides filled up to multiples of 16, if there is padding."""
+    """Sides that fit, filled up to multiples of 16 if one pads."""
+    height, width = x.shape[2:]
+    _check_size(height, width, valid)
     if valid:
         return x
-    height, width = x.shape[2:]
     return F.pad(x, (0, -width % 16, 0, -height % 16), "replicate")
 
 
 # Down, up, and across
 # --------------------
+
+def _how(padding, norm):
+    """Padding of each convolution, and whether to normalise."""
+    if padding not in ("same", "valid"):
+        raise ValueError(f"padding is {padding!r}; needed: 'same' or"
+                         " 'valid'")
+    return ((1, norm is not False) if padding == "same"
+            else (0, bool(norm)))
+
 
 class UNet(nn.Module):
     """An encoder and its mirror image, with all maps handed across.
@@ -194,28 +225,20 @@ class UNet(nn.Module):
     13 U-Net, "Down, up, and across".
     """
 
-    def __init__(self, num_classes: int, in_channels: int = 3, *,
-                 width: int = 64, padding: str = "same",
-                 norm: bool | None = None):
+    def __init__(self, num_classes, in_channels=3, *, width=64,
+                 padding="same", norm=None):
         super().__init__()
-        if padding not in ("same", "valid"):
-            raise ValueError(f"padding is {padding!r}; needed: 'same'"
-                             " or 'valid'")
+        how = _how(padding, norm)
         self.valid = padding == "valid"
-        norm = not self.valid if norm is None else norm
-        how = 1 - self.valid, norm
         widths = [width * 2**level for level in range(5)]
         self.down = Encoder(in_channels, widths, *how)
-        self.up = nn.ModuleList(Up(w, *how) for w in widths[:0:-1])
+        self.up = Decoder(widths[::-1], *how)
         self.score = nn.Conv2d(width, num_classes, 1)
         self.apply(_begin)
 
     def forward(self, x):
         height, width = x.shape[2:]
-        _check_size(height, width, self.valid)
-        *skips, x = self.down(_filled(4 * x - 2, self.valid))
-        for up, skip in zip(self.up, reversed(skips)):
-            x = up(x, skip)
+        x = self.up(self.down(4 * _filled(x, self.valid) - 2))
         return self.score(x)[..., :height, :width]
 
 
@@ -441,3 +464,148 @@ def cells_of(mask: np.ndarray, smallest: int = 16) -> np.ndarray:
     room = np.pad(pieces > 0, 2)
     room = ndimage.binary_closing(room, np.ones((3, 3)))[2:-2, 2:-2]
     return watershed(np.zeros(room.shape), pieces, room)
+
+
+# How can thirty pictures be enough?
+# ----------------------------------
+
+def _moved(x, shift, mode):
+    """x at p + shift(p), mirrored at the border."""
+    height, width = x.shape[2:]
+    y = torch.arange(height, device=x.device)[:, None] + shift[:, 1]
+    x_ = torch.arange(width, device=x.device) + shift[:, 0]
+    place = torch.stack(((2 * x_ + 1) / width - 1,
+                         (2 * y + 1) / height - 1), -1)
+    return F.grid_sample(x.float(), place, mode, "reflection",
+                         align_corners=False)
+
+
+class ElasticDeformation:
+    """Bends images and masks together, for `fit(augment=...)`.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the shifts at the nodes, in pixels.
+    nodes : int
+        Along each side.
+
+    Notes
+    -----
+    After Ronneberger, Fischer and Brox (2015): shifts at a coarse grid,
+    bicubic between its nodes. What comes in from outside is a mirror
+    image. Masks are never interpolated; every picture is bent in its
+    own way, on the device on which it is.
+
+    Chapter
+    -------
+    13 U-Net, "How can thirty pictures be enough?".
+    """
+
+    def __init__(self, sigma: float = 10.0, nodes: int = 3):
+        self.sigma, self.nodes = sigma, nodes
+
+    def __call__(self, images, masks):
+        """Images (N, C, H, W), labels (N, H, W); such a pair again."""
+        size, device = masks.shape[1:], images.device
+        nodes = torch.randn(len(masks), 2, self.nodes, self.nodes,
+                            device=device)
+        shift = F.interpolate(self.sigma * nodes, size, mode="bicubic",
+                              align_corners=True)
+        bent = _moved(masks[:, None], shift, "nearest")[:, 0]
+        return (_moved(images, shift, "bilinear").to(images.dtype),
+                bent.to(masks.dtype))
+
+
+# How large may a picture be?
+# ---------------------------
+
+def _tiles(length, tile):
+    """(start, size) of the tiles along a side, in steps of 16 n."""
+    start = 0
+    while length - start > tile:
+        yield start, tile
+        start += tile - 4
+    left = length - start
+    yield start, left + (4 - left) % 16
+
+
+def _mirrored(image):
+    """(1, C, H, W), with a mirrored border for tiles of any size."""
+    extra = (BORDER, BORDER + 15)
+    picture = np.pad(np.atleast_3d(as_float(image)),
+                     (extra, extra, (0, 0)), "reflect")
+    return torch.from_numpy(picture).permute(2, 0, 1)[None]
+
+
+def _tile_scores(model, x):
+    """Scores (K, h, w) of one window."""
+    size = tuple(n - 2 * BORDER for n in x.shape[2:])
+    weight = next(model.parameters())
+    scores = model(x.to(weight))[0]
+    if scores.shape[1:] != size:
+        raise ValueError(
+            f"model makes {tuple(scores.shape[1:])} of"
+            f" {tuple(x.shape[2:])}; needed: {size}, as from"
+            " UNet(padding='valid'); else use `predict`")
+    return scores.cpu().numpy()
+
+
+def _side_by_side(tiles, axis):
+    """Joined; the last four pixels of each belong to the next."""
+    cut = [np.delete(one, np.s_[-4:], axis) for one in tiles[:-1]]
+    return np.concatenate([*cut, tiles[-1]], axis)
+
+
+def overlap_tile(model: nn.Module, image: np.ndarray,
+                 tile: int = 388) -> np.ndarray:
+    """Scores of a picture of any size by a net without padding.
+
+    Parameters
+    ----------
+    model : nn.Module
+        `UNet(padding="valid")`, where it is.
+    image : (H, W) or (H, W, C) array
+        uint8, or float in [0, 1].
+    tile : int
+        Side of what is computed at once, 4 more than a multiple of 16;
+        the model looks at 184 pixels more. It decides about memory
+        only.
+
+    Returns
+    -------
+    (K, H, W) float array
+        Logits, of the model's precision.
+
+    Raises
+    ------
+    ValueError
+        If the tile has no such side, or the model pads.
+
+    Notes
+    -----
+    Ronneberger, Fischer and Brox (2015), figure 2; but neighbouring
+    tiles share 4 pixels, so that all pool alike.
+
+    Examples
+    --------
+    >>> net = UNet(2, 1, width=2, padding="valid")
+    >>> overlap_tile(net, np.zeros((70, 35)), tile=36).shape
+    (2, 70, 35)
+
+    Chapter
+    -------
+    13 U-Net, "How large may a picture be?".
+    """
+    if tile % 16 != 4:
+        raise ValueError(f"tile is {tile}; needed: a multiple of 16,"
+                         " and 4 more")
+    (height, width), x = image.shape[:2], _mirrored(image)
+    rows = []
+    with in_eval_mode(model), torch.inference_mode():
+        for y, h in _tiles(height, tile):
+            row = [_tile_scores(model, x[..., y:y + h + 2 * BORDER,
+                                         left:left + w + 2 * BORDER])
+                   for left, w in _tiles(width, tile)]
+            rows.append(_side_by_side(row, 2))
+    return _side_by_side(rows, 1)[:, :height, :width]
