@@ -54,7 +54,6 @@ import numpy as np
 import torchvision
 
 from seglib.display import describe, paint, show
-from seglib.environment import results
 from seglib.fcn import FCN8s, receptive_field
 from seglib.networks import diagram
 from seglib.scenes import StreetScenes
@@ -695,7 +694,7 @@ show(one.image, *map(paint, found), paint(one.mask), classes=names,
 # The ambiguous street of chapters 10 and 11 again: road and canal look
 # alike, cars and boats hide under the same tarpaulin, and only the caps
 # of far towers tell. `ConvNet` could not see that far. A score of
-# SegNet depends on 392 pixels across, as we shall compute below, four
+# SegNet depends on 392 pixels across, as we shall compute below: four
 # times the width of these pictures. *Does* it look?
 
 # %%
@@ -835,8 +834,8 @@ assert in_theory == {"SegNet": 392, "U-Net": 200}
 # 3. Odd sides: round up, and carry the size along with the places.
 # 4. Half of U-Net's memory in use, nearly all of it in training:
 #    measure both before you believe in either.
-# 5. Places say where, and not what: a map, or even its scores, carried
-#    across helps a short training more.
+# 5. Places say where, and not what; and to be able to look far is not
+#    to look.
 #
 # ## Exercises
 #
