@@ -28,11 +28,13 @@ REGISTRY = {
     },
     "model": {
         "convnet": "seglib.training:ConvNet",
+        "deconvnet": "seglib.segnet:DeconvNet",
         "fcn16s": "seglib.fcn:FCN16s",
         "fcn32s": "seglib.fcn:FCN32s",
         "fcn8s": "seglib.fcn:FCN8s",
         "fcn_resnet50": "seglib.fcn:fcn_resnet50",
         "pixel": "seglib.training:PixelClassifier",
+        "segnet": "seglib.segnet:SegNet",
         "unet": "seglib.unet:UNet",
     },
 }

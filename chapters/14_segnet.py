@@ -1,0 +1,1012 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+#   seglib:
+#     minutes:
+#       gpu: 0.4
+#       laptop: 0.6
+#     module: segnet
+# ---
+
+# %% [markdown]
+# # SegNet
+#
+# *To find the way back up, must one carry the whole map, or is it
+# enough to remember where one turned?*
+#
+# **You will be able to** pool and unpool by hand; say what an index
+# remembers and what it forgets; build SegNet and DeconvNet to the last
+# parameter; count the bytes that a network holds at once, without
+# running it; and tell a measured saving from a promised one.
+#
+# **You need** the fit-and-judge of chapter 11, the VGG encoder of
+# chapter 12, the U-Net of chapter 13.
+#
+# **Exports** `SegNet`, `DeconvNet`, `pool`, `unpool`, `to_corners`,
+# `peak_bytes`.
+
+# %% tags=["export"]
+import torch
+from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+# %% tags=["export"]
+from seglib.fcn import Standardise, vgg_stages
+from seglib.networks import in_eval_mode
+from seglib.training import BatchNorm
+
+# %%
+from collections import Counter
+from functools import partial
+
+import numpy as np
+import torchvision
+
+from seglib.display import describe, paint, show
+from seglib.environment import results
+from seglib.fcn import FCN8s, receptive_field
+from seglib.networks import diagram
+from seglib.scenes import StreetScenes
+from seglib.training import evaluate, fit, predict
+from seglib.unet import UNet
+
+# %% [markdown]
+# ## What does pooling forget?
+#
+# Take sixteen numbers. Pooling keeps the largest of each window of four
+# and throws away three quarters of the picture, which is the point of
+# it. But it throws away something else, almost in passing: *where* in
+# the window the largest was.
+
+# %%
+a = torch.tensor([[1., 3., 2., 0.],
+                  [4., 2., 1., 1.],
+                  [0., 1., 5., 2.],
+                  [2., 2., 0., 1.]])
+values, where = F.max_pool2d(a[None, None], 2, return_indices=True)
+print(values[0, 0], where[0, 0], sep="\n")
+
+# %% [markdown]
+# The second table is the way we came: number 4 of the sixteen, counted
+# along the rows, is the 4 in the second row; number 12 is the first of
+# two equal ones. On the way up, each value goes back to where it was
+# found, and everybody else gets a zero. This is **{term}`unpooling`**.
+
+# %%
+back = torch.zeros(16)
+for value, place in zip(values.flatten(), where.flatten()):
+    back[place] = value
+back = back.reshape(4, 4)
+print(back)
+assert back.count_nonzero() == 4 and (back <= a).all()
+
+# %% [markdown]
+# It looks like a trick, but we have been using it since chapter 12
+# without a name. Given the places, pooling is a table of zeros and
+# ones, $y = S\,a$, with a single 1 in each of its four rows. Unpooling
+# puts $y_i$ where row $i$ has its 1, and that is
+#
+# $$\hat a = S^{\mathsf T} y .$$
+#
+# A gradient goes back through $y = S\,a$ in the same way: it is
+# multiplied by $S^{\mathsf T}$. **Unpooling is the backward pass of
+# pooling, used forward.**
+
+# %%
+S = F.one_hot(where.flatten(), 16).float()
+assert (S @ a.flatten()).equal(values.flatten())
+assert (S.T @ values.flatten()).equal(back.flatten())
+
+a.requires_grad_()
+pooled = F.max_pool2d(a[None, None], 2)
+[gradient] = torch.autograd.grad(pooled, a, values)
+assert gradient.equal(back)
+
+# %% [markdown]
+# ## What if the side is odd?
+#
+# CamVid's pictures have 360 × 480 pixels, and 360 is 45 times 8: after
+# three poolings we stand at 45 × 60, and half of 45 there is not.
+# PyTorch rounds down and drops the last row. SegNet's authors worked in
+# Caffe, which rounds *up*: the last window is merely half full, and
+# nobody is lost. We round up.
+#
+# On the way back, 23 rows would become 46. A window has no memory of
+# how full it was, so the size has to be carried as well.
+
+# %% tags=["export"]
+def pool(x):
+    """The largest of each 2 x 2 window, and where it was.
+
+    Parameters
+    ----------
+    x : (N, C, H, W) tensor
+        An odd last row or column makes windows of its own.
+
+    Returns
+    -------
+    values : (N, C, ceil(H / 2), ceil(W / 2)) tensor
+    indices : int64 tensor of the same shape
+        Places in the rows of the (H, W) map, one after the other; of
+        equal ones the first.
+
+    Examples
+    --------
+    >>> values, indices = pool(torch.tensor([[[[1., 5., 2.]]]]))
+    >>> values.tolist(), indices.tolist()
+    ([[[[5.0, 2.0]]]], [[[[1, 2]]]])
+    """
+    return F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
+
+
+def unpool(x, indices, size):
+    """Each value back where it was found, and zero elsewhere.
+
+    Parameters
+    ----------
+    x : (N, C, h, w) tensor
+    indices : int64 tensor of the same shape
+        From `pool`.
+    size : (H, W)
+        Of the map that was pooled.
+
+    Returns
+    -------
+    (N, C, H, W) tensor
+
+    Examples
+    --------
+    >>> values, indices = pool(torch.tensor([[[[1., 5., 2.]]]]))
+    >>> unpool(values, indices, (1, 3)).tolist()
+    [[[[0.0, 5.0, 2.0]]]]
+    """
+    return F.max_unpool2d(x, indices, 2, output_size=size)
+
+# %% tags=["nbval-check-output"]
+x, way = torch.rand(1, 1, 360, 480), []
+while min(x.shape[2:]) > 12:
+    size = tuple(x.shape[2:])
+    x, indices = pool(x)
+    way.append((indices, size))
+    print(*size, "->", *x.shape[2:])
+while way:
+    x = unpool(x, *way.pop())
+assert x.shape[2:] == (360, 480)
+
+# %% [markdown]
+# ## What comes back?
+#
+# Let us send a street down three storeys and up again, once with the
+# places, once without. Who has not kept the places must choose some,
+# and the upper left corner of each window is as good as any.
+
+# %% tags=["export"]
+def _down(storeys, x):
+    """The lowest map; for each storey the places, and its size."""
+    carried = []
+    for storey in storeys:
+        x = storey(x)
+        size = x.shape[2:]
+        x, indices = pool(x)
+        carried.append((indices, size))
+    return x, carried
+
+
+def to_corners(x, indices, size):
+    """Unpooling without memory: all values to the upper left corners.
+
+    Parameters
+    ----------
+    x, indices, size
+        As for `unpool`; of `indices` no use is made.
+
+    Examples
+    --------
+    >>> to_corners(torch.tensor([[[[5., 2.]]]]), None, (1, 3)).tolist()
+    [[[[5.0, 0.0, 2.0]]]]
+    """
+    up = x.new_zeros(*x.shape[:2], *size)
+    up[:, :, ::2, ::2] = x
+    return up
+
+# %%
+scene = StreetScenes(60, seed=1, thin=0.5)[4]
+names = scene.classes
+pole = torch.tensor(scene.mask == names.index("pole")).float()
+
+def down_and_up(x, back, storeys=3):
+    x, way = _down(storeys * [nn.Identity()], x)
+    while way:
+        x = back(x, *way.pop())
+    return x
+
+# %%
+kept = down_and_up(pole[None, None], unpool)[0, 0].bool()
+lost = down_and_up(pole[None, None], to_corners)[0, 0].bool()
+inside = [float(pole[points].mean()) for points in (kept, lost)]
+show(scene.image, pole.bool().numpy(), kept.numpy(), lost.numpy(),
+     titles=("a street", "its poles", "with places", "without"),
+     alt=["A street scene.", f"Its poles: {int(pole.sum())} pixels.",
+          f"{int(kept.sum())} points, all of them on poles.",
+          f"{int(lost.sum())} points on a coarse grid;"
+          f" {inside[1]:.0%} of them on poles."])
+assert inside[0] == 1 > inside[1] + 0.2
+
+# %% [markdown]
+# What comes back is a sieve: one point of sixty-four. But it is a sieve
+# whose every point lies *on* a pole, to the pixel. An ordinary
+# convolution behind it can fill the gaps, and it can learn how. That is
+# all there is to SegNet {cite}`badrinarayanan2017`: **the places are
+# carried across, the filling is learned.**
+
+# %% [markdown]
+# ## The whole network
+#
+# Down go VGG's thirteen convolutions in five storeys, the very ones of
+# chapter 12, each with batch normalisation. Up goes their mirror image:
+# on every storey as many convolutions as on the way down, the last of
+# which makes as many channels as the storey above has. That is no
+# matter of taste: channel 17 comes back to the places where *channel
+# 17* had its maxima, so there has to be a channel 17.
+#
+# The last of the convolutions makes the scores, and stands apart.
+# All begin as in chapter 13, with weights of variance $2 / n$ for $n$
+# inputs {cite}`he2015`, as the paper's do.
+
+# %% tags=["export"]
+def _conv(kind, before, after, kernel=3, padding=1):
+    """A convolution that begins as He et al. (2015) have it."""
+    conv = kind(before, after, kernel, padding=padding)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+def _block(*settings):
+    """Convolution, batch normalisation, ReLU."""
+    conv = _conv(*settings)
+    return conv, BatchNorm(conv.out_channels), nn.ReLU(inplace=True)
+
+# %% tags=["export"]
+def _mirrored(kind, width, last):
+    """VGG16's stages upside down; the uppermost has `last` layers."""
+    storeys, before = nn.ModuleList(), 8 * width
+    for number, times in ((3, 8), (3, 4), (3, 2), (2, 1), (last, 1)):
+        layers = []
+        for left in reversed(range(number)):
+            after = before if left else times * width
+            layers += _block(kind, before, after)
+            before = after
+        storeys.append(nn.Sequential(*layers))
+    return storeys
+
+# %% tags=["export"]
+def _up(storeys, back, x, carried):
+    """From the lowest map to the highest; `carried` is used up."""
+    for storey in storeys:
+        x = storey(back(x, *carried.pop()))
+    return x
+
+
+def _checked(x):
+    height, width = x.shape[2:]
+    if min(height, width) < 32:
+        raise ValueError(f"x is {height} x {width} pixels; needed: 32 x"
+                         " 32 or more")
+    return x
+
+# %% tags=["export"]
+class SegNet(nn.Module):
+    """VGG16 down, its mirror image up; the places are carried across.
+
+    Parameters
+    ----------
+    num_classes : int
+        K.
+    in_channels : int
+        C.
+    width : int
+        Channels of the first storey, 64 in the paper; all others are
+        scaled with it.
+
+    Raises
+    ------
+    ValueError
+        In `forward`, if a picture has fewer than 32 rows or columns.
+
+    Notes
+    -----
+    Badrinarayanan, Kendall and Cipolla (2017). (N, C, H, W) floats in
+    [0, 1] in, (N, K, H, W) logits out. A subclass with another `back`
+    finds its way back in another way.
+
+    Examples
+    --------
+    >>> SegNet(5, width=4)(torch.rand(1, 3, 97, 131)).shape
+    torch.Size([1, 5, 97, 131])
+    """
+
+    back = staticmethod(unpool)
+
+    def __init__(self, num_classes: int, in_channels: int = 3, *,
+                 width: int = 64):
+        super().__init__()
+        self.input = Standardise(in_channels)
+        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.decoder = _mirrored(nn.Conv2d, width, 1)
+        self.score = _conv(nn.Conv2d, width, num_classes)
+
+    def forward(self, x):
+        x, carried = _down(self.encoder, self.input(_checked(x)))
+        return self.score(_up(self.decoder, self.back, x, carried))
+
+# %% [markdown]
+# A stack is the right thing to carry: what was put away last is needed
+# first. Small, and drawn by itself:
+
+# %%
+torch.manual_seed(0)
+diagram(SegNet(13, width=8), torch.rand(1, 3, 96, 128), depth=2)
+
+# %% [markdown]
+# The arcs are what is carried across. A U-Net's arcs look the same, but
+# carry maps. And is it the paper's network? On the *meta* device
+# tensors have shapes and no numbers, so that the full size can be built
+# and counted on any laptop.
+
+# %% tags=["nbval-check-output"]
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+with torch.device("meta"):
+    paper = SegNet(11)
+print(f"{parameters(paper):,}")
+
+# %% [markdown]
+# ### Whose eyes are these?
+#
+# The paper starts the encoder from VGG's weights for ImageNet. Ours has
+# the same layers in the same order as torchvision's `vgg16_bn`
+# {cite}`simonyan2015`, so its numbers can be poured over, one after the
+# other.
+
+# %% tags=["export"]
+def load_vgg(model, state) -> None:
+    """Give an encoder the convolutions of torchvision's `vgg16_bn`.
+
+    Parameters
+    ----------
+    model : SegNet or DeconvNet
+        For three channels, in the paper's width.
+    state : dict
+        The state dict of a `vgg16_bn`.
+
+    Raises
+    ------
+    ValueError
+        If the layers are not the same.
+    """
+    mine = model.encoder.state_dict()
+    theirs = [value for key, value in state.items()
+              if key.startswith("features.")]
+    if [v.shape for v in theirs] != [v.shape for v in mine.values()]:
+        raise ValueError(f"state has {len(theirs)} features that do not"
+                         " fit; needed: those of vgg16_bn, and a model"
+                         " of width 64 for 3 channels")
+    model.encoder.load_state_dict(dict(zip(mine, theirs)))
+
+# %% [markdown]
+# Random weights are enough to see that the two compute the same; the
+# places are by the way.
+
+# %%
+vgg = torchvision.models.vgg16_bn(weights=None).features.eval()
+segnet = SegNet(11).eval()
+load_vgg(segnet, vgg.state_dict(prefix="features."))
+x = torch.rand(1, 3, 64, 96)
+with torch.inference_mode():
+    theirs, ours = vgg(segnet.input(x)), segnet.input(x)
+    for storey in segnet.encoder:
+        ours, _ = pool(storey(ours))
+assert torch.allclose(ours, theirs, atol=1e-5)
+del segnet, vgg
+
+# %% [markdown]
+# ## Is it cheaper to remember places?
+#
+# The paper's reason for the indices is memory: where U-Net keeps maps,
+# SegNet keeps places. Which of four neighbours was the largest is a
+# question of **two bits**. Let us see what is really kept. A storey of
+# $C$ channels and $HW$ pixels has $CHW/4$ windows.
+
+# %%
+windows = 64 * 360 * 480 // 4           # of the first storey
+kept = {"maps, fp32": 4 * windows * 4, "maps, bf16": 4 * windows * 2,
+        "places, as PyTorch keeps them": windows * indices.itemsize,
+        "places, in two bits": windows // 4}
+for what, size in kept.items():
+    print(f"{what:30} {size / 2**20:5.1f} MiB")
+
+# %% [markdown]
+# PyTorch keeps an index as an integer of 64 bits. Against maps in fp32
+# that is half; against maps in bf16, in which we train, **it is no
+# saving at all**. Two bits would be a thirty-second of that, and
+# nothing stops us from writing them (exercise below), but for the
+# reading and writing.
+#
+# And that is the promise for one storey. What counts is the most that a
+# network holds at any one moment. To measure it, listen to every
+# operation, add what it makes, and strike out what nobody holds any
+# more. On the meta device that takes neither the memory nor the time.
+
+# %% tags=["export"]
+class _Held(TorchDispatchMode):
+    """Adds up the storage of all results that are still held."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.peak = {}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.held = {storage: size for storage, size
+                     in self.held.items() if not storage.expired()}
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                self.held[StorageWeakRef(storage)] = storage.nbytes()
+        self.peak = max(self.peak, sum(self.held.values()))
+        return made
+
+# %% tags=["export"]
+def peak_bytes(model: nn.Module, x: torch.Tensor,
+               training: bool = False) -> int:
+    """The most that a network's maps take at any one moment.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any device will do, "meta" too.
+    x : tensor
+        Its input, on the same device.
+    training : bool
+        Whether it is kept for a backward pass, to the end of which we
+        listen; else the model answers as in `predict`.
+
+    Returns
+    -------
+    int
+        Bytes, without the input, the weights, and what an operation
+        needs for itself while it works.
+
+    Examples
+    --------
+    >>> peak_bytes(nn.Identity(), torch.zeros(4))
+    0
+    >>> peak_bytes(nn.Sequential(nn.Softmax(0), nn.Softmax(0)),
+    ...            torch.zeros(4))
+    32
+    """
+    watch = _Held()
+    if training:
+        with watch:
+            model(x).sum().backward()
+    else:
+        with torch.no_grad(), in_eval_mode(model), watch:
+            model(x)
+    return watch.peak
+
+# %%
+x = torch.empty(1, 3, 360, 480, device="meta")
+with torch.device("meta"):
+    full = {"SegNet": SegNet(11), "U-Net": UNet(11)}
+for name, model in full.items():
+    peaks = [peak_bytes(model.to(kind), x.to(kind), training) / 2**20
+             for kind in (torch.float32, torch.bfloat16)
+             for training in (False, True)]
+    print(name, [f"{peak:.0f} MiB" for peak in peaks])
+
+# %% [markdown]
+# Each row is in use and in training, first in fp32, then in bf16. In
+# use SegNet holds half of what U-Net holds, although its places are so
+# fat: U-Net's worst moment is on the uppermost storey, where it lays
+# two maps side by side, which makes a third. (In bf16 the places do not
+# shrink, but the worst moment is elsewhere.) **In training the saving
+# is nearly gone**, and not for any fault of the idea: the backward pass
+# wants every map anyway, carried across or not.
+
+# %%
+in_use, in_training = ({name: peak_bytes(model, x.bfloat16(), training)
+                        for name, model in full.items()}
+                       for training in (False, True))
+assert in_use["SegNet"] < 0.6 * in_use["U-Net"]
+assert in_training["SegNet"] > 0.8 * in_training["U-Net"]
+
+# %% [markdown]
+# ## And with a waist?
+#
+# A few months earlier, Noh and others {cite}`noh2015` had gone up by
+# unpooling as well. Their **DeconvNet** keeps more of VGG: its first
+# matrix, which looks at all 7 × 7 places of the lowest map at once, and
+# makes 4096 numbers for the whole picture. From this waist a transposed
+# convolution unfolds 7 × 7 places again.
+#
+# And between the unpoolings stand *deconvolutions*. The word has made
+# careers. What is a transposed convolution of 3 × 3 with stride 1? Each
+# input writes a weighted stamp onto its neighbourhood. So each output
+# collects from its neighbourhood, with the stamp turned around:
+
+# %%
+up = nn.ConvTranspose2d(6, 4, 3, padding=1)
+x = torch.rand(1, 6, 9, 11)
+turned = up.weight.flip(2, 3).transpose(0, 1)
+assert torch.allclose(up(x), F.conv2d(x, turned, up.bias, padding=1),
+                      atol=1e-6)
+
+# %% [markdown]
+# An ordinary convolution, then. Nothing is deconvolved, and nothing is
+# learnt about upsampling: in both networks the unpooling makes the
+# size. The waist is what makes the difference, and it is dear:
+
+# %% tags=["export"]
+class DeconvNet(nn.Module):
+    """VGG16 down to a single place, and up again by its places.
+
+    Parameters
+    ----------
+    num_classes, in_channels : int
+    width : int
+        Channels of the first storey, 64 in the paper; all others, and
+        the waist with 64 times as many, are scaled with it.
+    size : (height, width)
+        Multiples of 32. It sees pictures in this size; others are
+        resized on the way in, and their scores on the way out.
+
+    Raises
+    ------
+    ValueError
+        If `size` will not do, or a picture is smaller than 32 x 32.
+
+    Notes
+    -----
+    Noh, Hong and Han (2015), who resize object proposals to 224 x 224.
+    (N, C, H, W) floats in [0, 1] in, (N, K, H, W) logits out.
+
+    Examples
+    --------
+    >>> net = DeconvNet(5, width=2, size=(64, 96))
+    >>> net(torch.rand(1, 3, 97, 131)).shape
+    torch.Size([1, 5, 97, 131])
+    """
+
+    def __init__(self, num_classes: int, in_channels: int = 3, *,
+                 width: int = 64, size: tuple[int, int] = (224, 224)):
+        super().__init__()
+        self.size, places = tuple(size), _places(size)
+        self.input = Standardise(in_channels)
+        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.waist = _waist(8 * width, 64 * width, places)
+        self.decoder = _mirrored(nn.ConvTranspose2d, width, 2)
+        self.score = _conv(nn.Conv2d, width, num_classes, 1, 0)
+
+    def forward(self, x):
+        inside = _resized(_checked(x), self.size)
+        low, carried = _down(self.encoder, self.input(inside))
+        high = _up(self.decoder, unpool, self.waist(low), carried)
+        return _resized(self.score(high), x.shape[2:])
+
+# %% tags=["export"]
+def _places(size):
+    if min(size) < 32 or any(side % 32 for side in size):
+        raise ValueError(f"size is {size}; needed: two multiples of 32")
+    return [side // 32 for side in size]
+
+
+def _waist(channels, hidden, places):
+    """All places become one, which becomes all places again."""
+    return nn.Sequential(
+        *_block(nn.Conv2d, channels, hidden, places, 0),
+        *_block(nn.Conv2d, hidden, hidden, 1, 0),
+        *_block(nn.ConvTranspose2d, hidden, channels, places, 0))
+
+
+def _resized(x, size):
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+# %% tags=["nbval-check-output"]
+with torch.device("meta"):
+    deconvnet = DeconvNet(21)
+print(f"{parameters(deconvnet):,}, of which"
+      f" {parameters(deconvnet.waist):,} in the waist")
+
+# %% [markdown]
+# ## Do the places help?
+#
+# Two networks, alike to the last weight: SegNet, and one that goes up
+# by way of the corners. And a DeconvNet. Streets at two thirds of their
+# size, full of poles, an eighth of the papers' width, 120 steps: enough
+# to see who gets ahead.
+
+# %%
+class Corners(SegNet):
+    back = staticmethod(to_corners)
+
+streets = {"size": (64, 96), "thin": 0.5}
+train = list(StreetScenes(300, seed=0, **streets))
+val = list(StreetScenes(60, seed=1, **streets))
+recipe = {"steps": 120, "every": 120, "lr": 0.01, "batch_size": 16,
+          "class_weights": "median"}
+nets, scores = {}, {}
+for name, make in (("places", SegNet), ("corners", Corners), (
+        "waist", partial(DeconvNet, size=streets["size"]))):
+    torch.manual_seed(0)
+    nets[name] = make(13, width=8)
+    fit(nets[name], train, **recipe)
+    scores[name] = evaluate(nets[name], val)
+
+# %% [markdown]
+# And then a crueller question. Take the trained SegNet, and take away
+# its places while it works: the same weights, but all values go to the
+# corners.
+
+# %%
+nets["places"].back = to_corners
+scores["taken away"] = evaluate(nets["places"], val)
+del nets["places"].back
+for name, score in scores.items():
+    print(f"{name:11} mean IoU {score['mean_iou']:.2f}"
+          f"   pole {score['iou']['pole']:.2f}")
+for other in "corners", "waist":
+    assert (scores["places"]["mean_iou"]
+            > 0.01 + scores[other]["mean_iou"])
+assert (scores["taken away"]["mean_iou"]
+        < scores["places"]["mean_iou"] - 0.05)
+
+# %%
+one = val[3]
+found = [predict(net, one.image) for net in nets.values()]
+show(one.image, *map(paint, found), paint(one.mask), classes=names,
+     titles=("a street", *nets, "truth"), height=165,
+     alt=["A street scene."] + [f"By {name}: {describe(mask, names)}."
+                                for name, mask in zip(nets, found)]
+     + ["The truth: " + describe(one.mask, names)])
+
+# %% [markdown]
+# The places help, and without those that it has learnt with SegNet is
+# lost. **What went wrong** all the same? Look for the poles. A place
+# says where the largest of four was, channel by channel, and nothing
+# about what it was. What the thing *is* has to be known at the bottom,
+# where a pole is a sliver of one of 2 × 3 places; and so early in a
+# training it is not. A U-Net's map can be asked again on every storey.
+#
+# ## Who is better, then?
+#
+# The three of these chapters, at a quarter of the papers' width, 120
+# steps on streets full of poles and 200 on CamVid, three seeds each. On
+# CamVid nothing is transferred: 266 photographs have to do.
+
+# %%
+measured = (results("14_segnet")["rows"]
+            + results("14_camvid")["rows"])
+
+def of(dataset, method, metric):
+    return next(row for row in measured if row["metric"] == metric
+                and row["method"] == method
+                and row["dataset"].startswith(dataset))
+
+def table(dataset, methods, metrics):
+    for metric in metrics:
+        print(metric)
+        for method in methods:
+            row = of(dataset, method, metric)
+            print(f"    {method:22}{row['value']:8.3f}"
+                  f" [{row['low']:.3f}, {row['high']:.3f}]")
+
+# %%
+networks = "FCN-8s", "U-Net", "SegNet"
+table("StreetScenes", (*networks, "SegNet without places"),
+      ("pole IoU", "fence IoU", "mean IoU", "boundary F, 1 px",
+       "core-seconds of training"))
+
+# %%
+table("CamVid", networks, ("mean IoU", "mean IoU, frequent classes",
+                           "boundary F, 1 px", "core-seconds of training"))
+
+# %%
+score = {name: of("StreetScenes", name, "mean IoU") for name in networks}
+assert score["U-Net"]["low"] > score["FCN-8s"]["high"]
+assert score["FCN-8s"]["low"] > score["SegNet"]["high"]
+
+# %% [markdown]
+# On the streets the order is that of what is carried across: whole maps
+# first, then scores, then places. Places cost least, and so soon they
+# are worth least. (All were trained with 0.01, which was better for
+# each of them than 0.003; SegNet gains most by it.) With so few
+# photographs FCN-8s is ahead; why, these numbers do not say.
+#
+# ## Which dial does it no good?
+#
+# The ambiguous street of chapters 10 and 11 again: road and canal look
+# alike, cars and boats hide under the same tarpaulin, and only the caps
+# of far towers tell. `ConvNet` could not see that far. A score of
+# SegNet depends on 392 pixels across, as we shall compute below: four
+# times the width of these pictures. *Does* it look?
+
+# %%
+neutral = {"size": (64, 96), "ambiguity": 1, "sides": 0}
+lessons = list(StreetScenes(300, seed=0, **neutral))
+unsure = {}
+for name, make in (("SegNet", SegNet), ("FCN-8s", partial(
+        FCN8s, norm=True, padded=True))):
+    torch.manual_seed(0)
+    unsure[name] = make(13, width=8)
+    fit(unsure[name], lessons, **recipe | {"steps": 200, "every": 200})
+
+# %%
+true = StreetScenes(40, seed=1, **neutral)
+vehicles = names.index("car"), names.index("boat")
+
+def minds_the_caps(net):
+    """Share of the vehicles' pixels whose answer goes with the cap."""
+    changed = []
+    for one, other in zip(true, true.with_(cue="flipped")):
+        there = np.isin(one.mask, vehicles)
+        now, then = (predict(net, s.image)[there] for s in (one, other))
+        changed.append(now != then)
+    return np.concatenate(changed).mean()
+
+minded = {name: minds_the_caps(net) for name, net in unsure.items()}
+print({name: f"{share:.0%}" for name, share in minded.items()})
+assert minded["SegNet"] < 0.2 and minded["FCN-8s"] > 0.7
+
+# %% [markdown]
+# It does not. The caps are in its view, and in its lessons, and its
+# answers stay what they are when the caps are exchanged; those of an
+# FCN with the same encoder, lessons and steps follow. To *be able* to
+# see is not to look. (In so few steps: we do not say that it never
+# will.) We suspect what lies at the bottom. There are 2 × 3 places
+# left in either network; SegNet goes over them with 3 × 3, and back up,
+# while a 7 × 7 convolution of chapter 12's takes in all of them at
+# once, and hands the result to scores that lie close by.
+#
+# That one layer has most of FCN's parameters, and works where the
+# picture has been shrunk thirty-two times. Must one shrink so far, or
+# pay so much, to look far? Chapter 15 takes an ordinary 3 × 3
+# convolution and pulls its nine points apart.
+
+# %% [markdown]
+# ## Claims, checked
+#
+# ### Claim: SegNet builds on U-Net and concatenates encoder features
+#
+# PyTorch can write down every operation of a network. Which of them
+# join what comes from below with what comes from across?
+
+# %%
+def operations(model):
+    program = torch.export.export(model.eval(),
+                                  (torch.rand(1, 3, 64, 64),))
+    return Counter(node.target.__name__.split(".")[0]
+                   for node in program.graph.nodes
+                   if node.op == "call_function")
+
+for model in SegNet(13, width=4), UNet(13, width=4):
+    found = operations(model)
+    print(type(model).__name__, {name: found[name] for name in (
+        "cat", "max_unpool2d", "conv_transpose2d")})
+
+# %%
+used = operations(SegNet(13, width=4))
+assert used["cat"] == used["conv_transpose2d"] == 0
+assert used["max_unpool2d"] == 5
+assert operations(UNet(13, width=4))["cat"] == 4
+
+# %% [markdown]
+# **Verdict: false.** Nothing is concatenated, and of the encoder's maps
+# only the lowest reaches the decoder; of the others it gets five tables
+# of places.
+#
+# ### Claim: SegNet upsamples with learned deconvolutions
+
+# %%
+values, indices = pool(torch.rand(1, 8, 32, 32))
+convolutions = [layer for storey in SegNet(13, width=4).decoder
+                for layer in storey if isinstance(layer, nn.Conv2d)]
+assert unpool(values, indices, (32, 32)).count_nonzero() == 8 * 16**2
+assert {layer.stride for layer in convolutions} == {(1, 1)}
+assert not any(layer.transposed for layer in convolutions)
+print(len(convolutions), "learned convolutions; none upsamples")
+
+# %% [markdown]
+# **Verdict: false.** What makes the map larger has no weights. The
+# convolutions that fill it are learned, and keep its size.
+#
+# ### Claim: SegNet has more context than U-Net
+#
+# In theory: chapter 12's tool for the way down, and on the way up, at
+# the stride of each storey, what its convolutions reach.
+
+# %%
+def sees(down, up, score):
+    """Pixels across on which one score may depend."""
+    pools = [layer for stage in down for layer in
+             (stage, nn.MaxPool2d(2))][:2 * len(up)]
+    size = receptive_field(*pools, *down[len(up):]).size
+    for i, storey in enumerate(reversed([*up[:-1], (up[-1], score)])):
+        size += 2**i * (receptive_field(*storey).size - 1)
+    return size
+
+segnet, other = SegNet(13, width=4), UNet(13, width=4)
+in_theory = {
+    "SegNet": sees(segnet.encoder, segnet.decoder, segnet.score),
+    "U-Net": sees(other.down.stages, [up.twice for up in other.up],
+                  other.score)}
+print(in_theory)
+assert in_theory == {"SegNet": 392, "U-Net": 200}
+
+# %% [markdown]
+# And in practice? Ask trained networks for their gradient on streets of
+# 448 columns: within how many columns lie nine tenths of it?
+
+# %%
+metric = "columns with 90 % of the gradient"
+table("StreetScenes", networks, (metric,))
+wide, narrow = (of("StreetScenes", name, metric)
+                for name in ("SegNet", "U-Net"))
+assert wide["value"] < in_theory["SegNet"]
+
+# %% [markdown]
+# **Verdict: true of the theory**, nearly twice as much. Of the use that
+# is made of it the dial above has told: in 200 steps, none.
+#
+# ## What the paper did and we didn't
+#
+# - **SegNet** {cite}`badrinarayanan2017` is trained at 360 × 480, in
+#   full width, and much longer, by SGD; `load_vgg` pours VGG's weights
+#   into its encoder, if you have them. Its authors claim that it is
+#   frugal *during inference*, which is what we have found.
+# - **DeconvNet** {cite}`noh2015` is trained in two stages, and asked
+#   about many proposals in each picture, whose answers are put
+#   together; joined with an FCN, and refined by a CRF, it gets better
+#   still. We built the network, not the machinery around it. Where its
+#   window is not the picture, we resize the whole picture instead.
+#
+#
+# ## Recap
+#
+# 1. Pooling forgets a value's place in its window; two bits would
+#    remember it, PyTorch takes sixty-four.
+# 2. Unpooling is the transpose of pooling, and so its backward pass.
+# 3. Odd sides: round up, and carry the size along with the places.
+# 4. Half of U-Net's memory in use, nearly all of it in training:
+#    measure both before you believe in either.
+# 5. Places say where, and not what; and to be able to look far is not
+#    to look.
+#
+# ## Exercises
+#
+# ```{exercise}
+# :label: two-bits
+# Store the places of a pooled map in two bits each, four to a byte, and
+# get them back.
+# ```
+#
+# ```{dropdown} Hint
+# A place is `row * width + column`. All that is not known from the
+# window is `row % 2` and `column % 2`.
+# ```
+
+# %% [markdown] tags=["solution"]
+# ````{solution-start} two-bits
+# :class: dropdown
+# ````
+
+# %% tags=["solution"]
+_, indices = pool(torch.rand(1, 8, 36, 52))
+rows, columns = indices // 52, indices % 52
+code = (2 * (rows % 2) + columns % 2).byte().view(-1, 4)
+packed = (code * torch.tensor([1, 4, 16, 64])).sum(1).byte()
+
+opened = packed[:, None] // torch.tensor([1, 4, 16, 64]) % 4
+opened = opened.view(indices.shape)
+top, left = torch.meshgrid(torch.arange(18), torch.arange(26),
+                           indexing="ij")
+again = (2 * top + opened // 2) * 52 + 2 * left + opened % 2
+assert again.equal(indices)
+print(indices.nbytes, "bytes,", packed.nbytes, "packed")
+
+# %% [markdown] tags=["solution"]
+# ````{solution-end}
+# ````
+
+# %% [markdown]
+# ```{exercise}
+# :label: sheared
+# Pool a picture of 61 columns, and unpool it to 62, as a doubling of 31
+# would suggest. Nothing complains. What has become of a vertical pole?
+# ```
+#
+# ```{dropdown} Hint
+# A place counts along the rows. What is the first of row 10 in a map of
+# 61 columns is what in a map of 62?
+# ```
+
+# %% [markdown] tags=["solution"]
+# ````{solution-start} sheared
+# :class: dropdown
+# ````
+
+# %% tags=["solution"]
+upright = torch.zeros(1, 1, 60, 61)
+upright[..., 30] = 1
+values, indices = pool(upright)
+right, wrong = (unpool(values, indices, (60, width))[0, 0].bool()
+                for width in (61, 62))
+show(right.numpy(), wrong.numpy(), titles=("61", "62"),
+     alt=["Points of a vertical pole.", "They lie on a slope: in row r"
+          " they are r columns to the left."])
+assert len(set(right.nonzero()[:, 1].tolist())) == 1
+assert len(set(wrong.nonzero()[:, 1].tolist())) == 30
+
+# %% [markdown] tags=["solution"]
+# It leans. That is why the size is carried along.
+# ````{solution-end}
+# ````
+
+# %% [markdown]
+# ```{exercise}
+# :label: mean-pooling-transposed
+# What is the transpose of *mean* pooling? Find it by hand for a window
+# of four, check it with the backward pass, and say what of the sieve is
+# left.
+# ```
+#
+# ```{dropdown} Hint
+# Each row of the table has four entries of 1/4.
+# ```
+
+# %% [markdown] tags=["solution"]
+# ````{solution-start} mean-pooling-transposed
+# :class: dropdown
+# ````
+
+# %% tags=["solution"]
+x = torch.rand(1, 1, 6, 8, requires_grad=True)
+means = F.avg_pool2d(x, 2)
+[back] = torch.autograd.grad(means, x, means.detach())
+assert torch.allclose(back, F.interpolate(means, scale_factor=2) / 4)
+
+# %% [markdown] tags=["solution"]
+# Every window is filled with a quarter of its mean: nearest-neighbour
+# upsampling. It needs no places, since it never had any.
+# ````{solution-end}
+# ````
+
+# %% [markdown]
+# ```{exercise}
+# :label: give-it-a-skip
+# (Open-ended.) Let SegNet's lowest three storeys keep places, and its
+# upper two keep maps, as U-Net does. What does `peak_bytes` say, what
+# do the poles?
+# ```
+#
+# ```{dropdown} Hint
+# Start from the corners: a subclass, and a `forward` of six lines.
+# ```
+#
+# ## References
+#
+# ```{bibliography}
+# :filter: docname in docnames
+# ```

@@ -1,0 +1,384 @@
+"""SegNet: chapter 14 of the course.
+
+To find the way back up, must one carry the whole map, or is it enough to remember where one turned?
+
+Exported from 14_segnet.py; edit the chapter, not this file.
+"""
+
+import torch
+from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from seglib.fcn import Standardise, vgg_stages
+from seglib.networks import in_eval_mode
+from seglib.training import BatchNorm
+
+__all__ = [
+    "pool",
+    "unpool",
+    "to_corners",
+    "SegNet",
+    "load_vgg",
+    "peak_bytes",
+    "DeconvNet",
+]
+
+
+# What if the side is odd?
+# ------------------------
+
+def pool(x):
+    """The largest of each 2 x 2 window, and where it was.
+
+    Parameters
+    ----------
+    x : (N, C, H, W) tensor
+        An odd last row or column makes windows of its own.
+
+    Returns
+    -------
+    values : (N, C, ceil(H / 2), ceil(W / 2)) tensor
+    indices : int64 tensor of the same shape
+        Places in the rows of the (H, W) map, one after the other; of
+        equal ones the first.
+
+    Examples
+    --------
+    >>> values, indices = pool(torch.tensor([[[[1., 5., 2.]]]]))
+    >>> values.tolist(), indices.tolist()
+    ([[[[5.0, 2.0]]]], [[[[1, 2]]]])
+
+    Chapter
+    -------
+    14 SegNet, "What if the side is odd?".
+    """
+    return F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
+
+
+def unpool(x, indices, size):
+    """Each value back where it was found, and zero elsewhere.
+
+    Parameters
+    ----------
+    x : (N, C, h, w) tensor
+    indices : int64 tensor of the same shape
+        From `pool`.
+    size : (H, W)
+        Of the map that was pooled.
+
+    Returns
+    -------
+    (N, C, H, W) tensor
+
+    Examples
+    --------
+    >>> values, indices = pool(torch.tensor([[[[1., 5., 2.]]]]))
+    >>> unpool(values, indices, (1, 3)).tolist()
+    [[[[0.0, 5.0, 2.0]]]]
+
+    Chapter
+    -------
+    14 SegNet, "What if the side is odd?".
+    """
+    return F.max_unpool2d(x, indices, 2, output_size=size)
+
+
+# What comes back?
+# ----------------
+
+def _down(storeys, x):
+    """The lowest map; for each storey the places, and its size."""
+    carried = []
+    for storey in storeys:
+        x = storey(x)
+        size = x.shape[2:]
+        x, indices = pool(x)
+        carried.append((indices, size))
+    return x, carried
+
+
+def to_corners(x, indices, size):
+    """Unpooling without memory: all values to the upper left corners.
+
+    Parameters
+    ----------
+    x, indices, size
+        As for `unpool`; of `indices` no use is made.
+
+    Examples
+    --------
+    >>> to_corners(torch.tensor([[[[5., 2.]]]]), None, (1, 3)).tolist()
+    [[[[5.0, 0.0, 2.0]]]]
+
+    Chapter
+    -------
+    14 SegNet, "What comes back?".
+    """
+    up = x.new_zeros(*x.shape[:2], *size)
+    up[:, :, ::2, ::2] = x
+    return up
+
+
+# The whole network
+# -----------------
+
+def _conv(kind, before, after, kernel=3, padding=1):
+    """A convolution that begins as He et al. (2015) have it."""
+    conv = kind(before, after, kernel, padding=padding)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+def _block(*settings):
+    """Convolution, batch normalisation, ReLU."""
+    conv = _conv(*settings)
+    return conv, BatchNorm(conv.out_channels), nn.ReLU(inplace=True)
+
+
+def _mirrored(kind, width, last):
+    """VGG16's stages upside down; the uppermost has `last` layers."""
+    storeys, before = nn.ModuleList(), 8 * width
+    for number, times in ((3, 8), (3, 4), (3, 2), (2, 1), (last, 1)):
+        layers = []
+        for left in reversed(range(number)):
+            after = before if left else times * width
+            layers += _block(kind, before, after)
+            before = after
+        storeys.append(nn.Sequential(*layers))
+    return storeys
+
+
+def _up(storeys, back, x, carried):
+    """From the lowest map to the highest; `carried` is used up."""
+    for storey in storeys:
+        x = storey(back(x, *carried.pop()))
+    return x
+
+
+def _checked(x):
+    height, width = x.shape[2:]
+    if min(height, width) < 32:
+        raise ValueError(f"x is {height} x {width} pixels; needed: 32 x"
+                         " 32 or more")
+    return x
+
+
+class SegNet(nn.Module):
+    """VGG16 down, its mirror image up; the places are carried across.
+
+    Parameters
+    ----------
+    num_classes : int
+        K.
+    in_channels : int
+        C.
+    width : int
+        Channels of the first storey, 64 in the paper; all others are
+        scaled with it.
+
+    Raises
+    ------
+    ValueError
+        In `forward`, if a picture has fewer than 32 rows or columns.
+
+    Notes
+    -----
+    Badrinarayanan, Kendall and Cipolla (2017). (N, C, H, W) floats in
+    [0, 1] in, (N, K, H, W) logits out. A subclass with another `back`
+    finds its way back in another way.
+
+    Examples
+    --------
+    >>> SegNet(5, width=4)(torch.rand(1, 3, 97, 131)).shape
+    torch.Size([1, 5, 97, 131])
+
+    Chapter
+    -------
+    14 SegNet, "The whole network".
+    """
+
+    back = staticmethod(unpool)
+
+    def __init__(self, num_classes: int, in_channels: int = 3, *,
+                 width: int = 64):
+        super().__init__()
+        self.input = Standardise(in_channels)
+        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.decoder = _mirrored(nn.Conv2d, width, 1)
+        self.score = _conv(nn.Conv2d, width, num_classes)
+
+    def forward(self, x):
+        x, carried = _down(self.encoder, self.input(_checked(x)))
+        return self.score(_up(self.decoder, self.back, x, carried))
+
+
+# Whose eyes are these?
+# ---------------------
+
+def load_vgg(model, state) -> None:
+    """Give an encoder the convolutions of torchvision's `vgg16_bn`.
+
+    Parameters
+    ----------
+    model : SegNet or DeconvNet
+        For three channels, in the paper's width.
+    state : dict
+        The state dict of a `vgg16_bn`.
+
+    Raises
+    ------
+    ValueError
+        If the layers are not the same.
+
+    Chapter
+    -------
+    14 SegNet, "Whose eyes are these?".
+    """
+    mine = model.encoder.state_dict()
+    theirs = [value for key, value in state.items()
+              if key.startswith("features.")]
+    if [v.shape for v in theirs] != [v.shape for v in mine.values()]:
+        raise ValueError(f"state has {len(theirs)} features that do not"
+                         " fit; needed: those of vgg16_bn, and a model"
+                         " of width 64 for 3 channels")
+    model.encoder.load_state_dict(dict(zip(mine, theirs)))
+
+
+# Is it cheaper to remember places?
+# ---------------------------------
+
+class _Held(TorchDispatchMode):
+    """Adds up the storage of all results that are still held."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.peak = {}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.held = {storage: size for storage, size
+                     in self.held.items() if not storage.expired()}
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                self.held[StorageWeakRef(storage)] = storage.nbytes()
+        self.peak = max(self.peak, sum(self.held.values()))
+        return made
+
+
+def peak_bytes(model: nn.Module, x: torch.Tensor,
+               training: bool = False) -> int:
+    """The most that a network's maps take at any one moment.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any device will do, "meta" too.
+    x : tensor
+        Its input, on the same device.
+    training : bool
+        Whether it is kept for a backward pass, to the end of which we
+        listen; else the model answers as in `predict`.
+
+    Returns
+    -------
+    int
+        Bytes, without the input, the weights, and what an operation
+        needs for itself while it works.
+
+    Examples
+    --------
+    >>> peak_bytes(nn.Identity(), torch.zeros(4))
+    0
+    >>> peak_bytes(nn.Sequential(nn.Softmax(0), nn.Softmax(0)),
+    ...            torch.zeros(4))
+    32
+
+    Chapter
+    -------
+    14 SegNet, "Is it cheaper to remember places?".
+    """
+    watch = _Held()
+    if training:
+        with watch:
+            model(x).sum().backward()
+    else:
+        with torch.no_grad(), in_eval_mode(model), watch:
+            model(x)
+    return watch.peak
+
+
+# And with a waist?
+# -----------------
+
+class DeconvNet(nn.Module):
+    """VGG16 down to a single place, and up again by its places.
+
+    Parameters
+    ----------
+    num_classes, in_channels : int
+    width : int
+        Channels of the first storey, 64 in the paper; all others, and
+        the waist with 64 times as many, are scaled with it.
+    size : (height, width)
+        Multiples of 32. It sees pictures in this size; others are
+        resized on the way in, and their scores on the way out.
+
+    Raises
+    ------
+    ValueError
+        If `size` will not do, or a picture is smaller than 32 x 32.
+
+    Notes
+    -----
+    Noh, Hong and Han (2015), who resize object proposals to 224 x 224.
+    (N, C, H, W) floats in [0, 1] in, (N, K, H, W) logits out.
+
+    Examples
+    --------
+    >>> net = DeconvNet(5, width=2, size=(64, 96))
+    >>> net(torch.rand(1, 3, 97, 131)).shape
+    torch.Size([1, 5, 97, 131])
+
+    Chapter
+    -------
+    14 SegNet, "And with a waist?".
+    """
+
+    def __init__(self, num_classes: int, in_channels: int = 3, *,
+                 width: int = 64, size: tuple[int, int] = (224, 224)):
+        super().__init__()
+        self.size, places = tuple(size), _places(size)
+        self.input = Standardise(in_channels)
+        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.waist = _waist(8 * width, 64 * width, places)
+        self.decoder = _mirrored(nn.ConvTranspose2d, width, 2)
+        self.score = _conv(nn.Conv2d, width, num_classes, 1, 0)
+
+    def forward(self, x):
+        inside = _resized(_checked(x), self.size)
+        low, carried = _down(self.encoder, self.input(inside))
+        high = _up(self.decoder, unpool, self.waist(low), carried)
+        return _resized(self.score(high), x.shape[2:])
+
+
+def _places(size):
+    if min(size) < 32 or any(side % 32 for side in size):
+        raise ValueError(f"size is {size}; needed: two multiples of 32")
+    return [side // 32 for side in size]
+
+
+def _waist(channels, hidden, places):
+    """All places become one, which becomes all places again."""
+    return nn.Sequential(
+        *_block(nn.Conv2d, channels, hidden, places, 0),
+        *_block(nn.Conv2d, hidden, hidden, 1, 0),
+        *_block(nn.ConvTranspose2d, hidden, channels, places, 0))
+
+
+def _resized(x, size):
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
