@@ -359,7 +359,9 @@ assert all(shown[k][m].mean() > shown[k][~m].mean()
 # It was never told where anything is, and yet its scores are higher
 # where the thing is. **What went wrong?** The squares are coarse, and
 # spread far beyond the thing: each says what is *in sight*, not what is
-# *here*. For that we have to train with masks, and to know exactly
+# *here*. And we chose: road and car come out well, while sky, houses
+# and trees are in sight of nearly every crop, and it learnt nothing
+# about their places. For that we have to train with masks, and to know exactly
 # which pixels a score is about.
 #
 # ## Where does a score lie?

@@ -727,9 +727,8 @@ show(cells.image, *map(paint, pictures.values()),
 # IoU, in which whole clumps are one thing. Panoptic quality is
 # merciless there, and so would be whoever counts the cells. With
 # weights the net says "ground" whenever it is in doubt between two
-# cells. Three seeds each, with bands:
-
-# %% [markdown]
+# cells.
+#
 # ## What do the skips carry?
 #
 # Ask the net we have. Hand zeros across in the place of one map, and
@@ -794,10 +793,10 @@ assert (thin("FCN-8s, matched seconds", "fence IoU")["high"]
 # %% [markdown]
 # Without its skips it does not find a pole; nothing else was taken
 # away. **What went wrong?** Look at the fences. In as many seconds
-# FCN-8s takes more steps and is *not* behind there: a fence is
-# thin only in its bars, the label is a wide thing with a texture, and
-# what counts is to see enough of it. Skips help where the *label* is
-# thin.
+# FCN-8s takes more steps and is *not* behind there. A fence is thin
+# only in its bars; the label is a wide thing with a texture, of which
+# one must see enough. That, we suspect, is why: skips help where the
+# *label* is thin.
 
 # %% [markdown]
 # ## How can thirty pictures be enough?
@@ -1065,9 +1064,12 @@ table("ISBI 2012", "adapted Rand error",
 # are blurred a little and cut at the right place do well too, and the
 # U-Net beats them only if somebody tells it the level: a *single* gap
 # in a membrane makes one cell of two, and the level that closes the
-# gaps in the training slices is not the best one here. (For the
-# challenge's own test slices the paper is quoted with a Rand error of
-# .0382, after far more training.)
+# gaps in the training slices is not the best one here. And these six
+# slices are no longer clean: we looked at their scores while loss and
+# averaging were settled, for the U-Net and not for the grey values. So
+# if anything they flatter the U-Net. (For the challenge's own test
+# slices the paper is quoted with a Rand error of .0382, after far more
+# training.)
 #
 # ## What does it cost to remember?
 #

@@ -65,7 +65,7 @@ def measure() -> dict:
         seconds = time.process_time() - start
 
         def turned(image):
-            """The mean over four quarter turns; the paper has seven."""
+            """The mean over four quarter turns."""
             return np.mean([np.rot90(predict(
                 model, np.ascontiguousarray(np.rot90(image, k)),
                 probability=True)[1], -k) for k in range(4)], axis=0)

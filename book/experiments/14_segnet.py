@@ -35,7 +35,7 @@ def on(make):
 # half of the scenes that judge, so that its rate is a little flattered.
 NETS = {"FCN-8s": fcn8s, "U-Net": on(UNet), "SegNet": on(SegNet),
         "SegNet without places": on(Corners)}
-STREETS = {"steps": 200, "batch_size": 16, "lr": 0.01}
+STREETS = {"steps": 120, "batch_size": 16, "lr": 0.01}
 
 
 def trained(make, seed, train, settings):
