@@ -634,9 +634,9 @@ print(f"{parameters(deconvnet):,}, of which"
 # ## Do the places help?
 #
 # Two networks, alike to the last weight: SegNet, and one that goes up
-# by way of the corners. And a DeconvNet. Streets at two thirds of their
-# size, full of poles, an eighth of the papers' width, 120 steps: enough
-# to see who gets ahead.
+# by way of the corners. Streets at two thirds of their size, full of
+# poles, an eighth of the paper's width, 80 steps: enough to see who
+# gets ahead.
 
 # %%
 class Corners(SegNet):
@@ -645,11 +645,10 @@ class Corners(SegNet):
 streets = {"size": (64, 96), "thin": 0.5}
 train = list(StreetScenes(300, seed=0, **streets))
 val = list(StreetScenes(60, seed=1, **streets))
-recipe = {"steps": 120, "every": 120, "lr": 0.01, "batch_size": 16,
+recipe = {"steps": 80, "every": 80, "lr": 0.01, "batch_size": 12,
           "class_weights": "median"}
 nets, scores = {}, {}
-for name, make in (("places", SegNet), ("corners", Corners), (
-        "waist", partial(DeconvNet, size=streets["size"]))):
+for name, make in (("places", SegNet), ("corners", Corners)):
     torch.manual_seed(0)
     nets[name] = make(13, width=8)
     fit(nets[name], train, **recipe)
@@ -667,9 +666,8 @@ del nets["places"].back
 for name, score in scores.items():
     print(f"{name:11} mean IoU {score['mean_iou']:.2f}"
           f"   pole {score['iou']['pole']:.2f}")
-for other in "corners", "waist":
-    assert (scores["places"]["mean_iou"]
-            > 0.01 + scores[other]["mean_iou"])
+assert (scores["places"]["mean_iou"]
+        > 0.01 + scores["corners"]["mean_iou"])
 assert (scores["taken away"]["mean_iou"]
         < scores["places"]["mean_iou"] - 0.05)
 
@@ -754,7 +752,8 @@ for name, make in (("SegNet", SegNet), ("FCN-8s", partial(
         FCN8s, norm=True, padded=True))):
     torch.manual_seed(0)
     unsure[name] = make(13, width=8)
-    fit(unsure[name], lessons, **recipe | {"steps": 200, "every": 200})
+    fit(unsure[name], lessons, **recipe | {
+        "steps": 180, "every": 180, "batch_size": 16})
 
 # %%
 true = StreetScenes(40, seed=1, **neutral)
@@ -871,7 +870,7 @@ assert wide["value"] < in_theory["SegNet"]
 
 # %% [markdown]
 # **Verdict: true of the theory**, nearly twice as much. Of the use that
-# is made of it the dial above has told: in 200 steps, none.
+# is made of it the dial above has told: in 180 steps, none.
 #
 # ## What the paper did and we didn't
 #
