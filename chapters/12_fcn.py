@@ -12,7 +12,7 @@
 #   seglib:
 #     minutes:
 #       gpu: 0.5
-#       laptop: 0.7
+#       laptop: 0.5
 #     module: fcn
 # ---
 
@@ -842,11 +842,10 @@ def measured(method, metric, dataset=None):
     return row["value"], row["low"], row["high"]
 
 ladder = "FCN-32s", "FCN-16s", "FCN-8s"
-for name in ladder:
-    said = [f"{metric} {v:.3f} [{low:.3f}–{high:.3f}]"
-            for metric in ("pole IoU", "fence IoU", "mean IoU")
+for metric in ("pole IoU", "fence IoU", "mean IoU"):
+    said = [f"{name} {v:.3f} [{low:.3f}–{high:.3f}]" for name in ladder
             for v, low, high in [measured(name, metric)]]
-    print(name, "  ".join(said))
+    print(metric, *said, sep="\n    ")
 for coarse, fine in zip(ladder, ladder[1:]):
     for metric in ("pole IoU", "fence IoU", "mean IoU"):
         assert measured(coarse, metric)[2] < measured(fine, metric)[1]

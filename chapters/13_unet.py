@@ -12,7 +12,7 @@
 #   seglib:
 #     minutes:
 #       gpu: 0.3
-#       laptop: 0.6
+#       laptop: 0.5
 #     module: unet
 # ---
 
@@ -356,7 +356,7 @@ class UNet(nn.Module):
 
 # %%
 x = torch.rand(1, 1, 188, 188)
-diagram(UNet(2, 1, width=4, padding="valid"), x)
+diagram(UNet(2, 1, width=4, padding="valid"), x, depth=3)
 
 # %% [markdown]
 # Is it the paper's? Count. On the `meta` device tensors have shapes but
@@ -763,7 +763,7 @@ assert min(right, key=right.get) == "1/1"
 # it. But that was no fair trial, for the net was trained to rely on
 # them. A net that is trained *without* learns to do without, as well as
 # it can. On streets full of poles, 200 steps, and beside it the FCN-8s
-# of the last chapter, for as many *seconds*:
+# of the last chapter, for as many *seconds* (*n* seeds each):
 
 # %%
 measured = [row for name in ("unet", "nuclei", "membranes")
@@ -772,9 +772,9 @@ measured = [row for name in ("unet", "nuclei", "membranes")
 def table(dataset, *metrics):
     for r in measured:
         if r["dataset"] == dataset and r["metric"] in metrics:
-            print(f"{r['method']:24}{r['metric']:31}{r['value']:.3f}"
-                  f" [{r['low']:.3f}, {r['high']:.3f}], seeds:"
-                  f" {r['n']}")
+            print(f"{r['method'][:23]:24}{r['metric']:31}"
+                  f"{r['value']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
+                  f" n={r['n']}")
 
 table("StreetScenes, thin", "pole IoU", "fence IoU", "mean IoU",
       "steps", "seconds of training")

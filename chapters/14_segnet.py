@@ -12,7 +12,7 @@
 #   seglib:
 #     minutes:
 #       gpu: 0.4
-#       laptop: 0.6
+#       laptop: 0.7
 #     module: segnet
 # ---
 
