@@ -47,6 +47,7 @@ from seglib.training import (ConvNet, PixelClassifier, cross_entropy,
 
 plt.rcParams.update(STYLE)
 warnings.filterwarnings("ignore", "Converting a tensor")
+torch.set_num_threads(1)        # so small, more of them only wait
 
 # %% [markdown]
 # Streets with two classes only: posts, and everything else.
