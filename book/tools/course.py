@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,11 +142,22 @@ def find_chapter(word: str, root: Path = ROOT) -> Chapter:
     return found[0]
 
 
+# Python 3.11's parser counts its depth for all threads together, and fails
+# now and then when two of them parse (python/cpython#106905).
+_PARSER = threading.Lock()
+
+
+def syntax_tree(source: str) -> ast.Module:
+    """`ast.parse`, in one thread at a time."""
+    with _PARSER:
+        return ast.parse(source)
+
+
 def parse(cell: Cell, path: Path) -> ast.Module:
     """Syntax tree of a code cell, magics left out; errors name the line."""
     source = re.sub(r"^[%!].*$", "pass", cell.source, flags=re.M)
     try:
-        return ast.parse(source)
+        return syntax_tree(source)
     except SyntaxError as error:
         line = cell.line + (error.lineno or 1) - 1
         raise ChapterError(f"{path}:{line}: {error.msg}") from None
@@ -182,7 +194,7 @@ def import_closure(modules: set[str], root: Path = ROOT) -> set[str]:
         if module in closure or not path.exists():
             continue
         closure.add(module)
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = syntax_tree(path.read_text(encoding="utf-8"))
         todo |= {name for name, _ in seglib_imports(tree)}
     return closure
 

@@ -26,7 +26,10 @@ def step(title: str, *command: str, **environment) -> bool:
 
 
 def chapters_under_nbval() -> bool:
-    """Every chapter from the top, its checked cells against the record."""
+    """Every chapter from the top, its checked cells against the record.
+
+    Two at a time, and therefore one thread for each.
+    """
     folder = course.ROOT / "build" / "nbval"
     shutil.rmtree(folder, ignore_errors=True)
     notebooks.run([str(folder)])
@@ -36,7 +39,7 @@ def chapters_under_nbval() -> bool:
     return step("chapters", "pytest", "--nbval-lax", "--nbval-current-env",
                 "-p", "no:cacheprovider", "-q", "-n", "2", "--dist",
                 "loadfile", "-o", "addopts=", "-o", "filterwarnings=",
-                str(folder), **environment)
+                str(folder), **environment, OMP_NUM_THREADS="1")
 
 
 def run(arguments=None) -> int:
