@@ -1241,16 +1241,19 @@ assert net.eval()(torch.rand(1, 3, 97, 131)).shape == (1, 13, 97, 131)
 
 # %%
 import os
+from contextlib import redirect_stdout
+from io import StringIO
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-with (TemporaryDirectory() as empty,
+with (TemporaryDirectory() as empty, redirect_stdout(StringIO()),
       patch.dict(os.environ, SEGLIB_WEIGHTS=empty),
       patch("torch.hub.download_url_to_file", side_effect=OSError)):
     try:
         fcn_squeezenet(13, weights="imagenet")
     except ConnectionError as error:
-        print(str(error).replace(empty, "data/weights"))
+        said = str(error).replace(empty, "data/weights")
+print(said)
 
 # %% [markdown]
 # Is it worth it? The results file has trained that network from scratch
