@@ -7,7 +7,6 @@ Exported from 13_unet.py; edit the chapter, not this file.
 
 import numpy as np
 import torch
-from numba import njit
 from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
@@ -267,48 +266,11 @@ def parted(instances: np.ndarray) -> np.ndarray:
 # How far to the second nearest?
 # ------------------------------
 
-@njit(cache=True)
-def _offer(far, who, d, owner):
-    """Two nearest of different owners, and one who may be nearer."""
-    if owner == who[0]:
-        far[0] = min(far[0], d)
-    elif d < far[0]:
-        far[1], who[1] = far[0], who[0]
-        far[0], who[0] = d, owner
-    elif d < far[1]:
-        far[1], who[1] = d, owner
-
-
-@njit(cache=True)
-def _along_columns(far, who):
-    h, w, _ = far.shape
-    for step in (1, -1):
-        for i in range(1, h):
-            y = i if step == 1 else h - 1 - i
-            for x in range(w):
-                for j in range(2):
-                    _offer(far[y, x], who[y, x],
-                           far[y - step, x, j] + 1,
-                           who[y - step, x, j])
-
-
-@njit(cache=True)
-def _along_rows(far, who, d2, reach):
-    h, w, _ = far.shape
-    name = np.empty(2, who.dtype)
-    for y in range(h):
-        for x in range(w):
-            best, k = d2[y, x], 0
-            name[:] = 0
-            while k < reach and k * k < best[1]:
-                for other in (x - k, x + k):
-                    if 0 <= other < w:
-                        for j in range(2):
-                            d = k * k + far[y, other, j]**2
-                            if d < best[1]:
-                                _offer(best, name, d,
-                                       who[y, other, j])
-                k += 1
+def _offer(near, d):
+    """Of near (..., 2) and d (...), the two smallest stay in near."""
+    first, second = near[..., 0], near[..., 1]
+    np.minimum(second, np.maximum(first, d), out=second)
+    np.minimum(first, d, out=first)
 
 
 def two_distances(instances: np.ndarray, reach: float = np.inf
@@ -330,8 +292,8 @@ def two_distances(instances: np.ndarray, reach: float = np.inf
 
     Notes
     -----
-    Time grows with the pixels and with the distance of the second
-    nearest, but not with the number of objects.
+    Each object is looked at with `reach` pixels around it: time grows
+    with their number and with the square of that frame.
 
     Examples
     --------
@@ -342,16 +304,17 @@ def two_distances(instances: np.ndarray, reach: float = np.inf
     -------
     13 U-Net, "How far to the second nearest?".
     """
-    who = np.zeros((*instances.shape, 2), np.int64)
-    who[..., 0] = instances
-    nobody = 2 * sum(instances.shape)
-    far = np.where(who > 0, 0, nobody)
-    _along_columns(far, who)
-    reach = min(reach, nobody // 2)
-    limit = int(reach**2) + 1
-    d2 = np.full(far.shape, limit)
-    _along_rows(far, who, d2, reach)
-    return np.where(d2 < limit, np.sqrt(d2), np.inf)
+    near = np.full((*instances.shape, 2), np.inf)
+    frame = int(min(reach, max(instances.shape)))
+    boxes = ndimage.find_objects(instances.astype(int))
+    for number, box in enumerate(boxes, start=1):
+        if box:
+            around = tuple(slice(max(side.start - frame, 0),
+                                 side.stop + frame) for side in box)
+            d = ndimage.distance_transform_edt(
+                instances[around] != number)
+            _offer(near[around], np.where(d <= reach, d, np.inf))
+    return near
 
 
 def border_weights(instances: np.ndarray, w0: float = 10.0,
@@ -395,7 +358,7 @@ def border_weights(instances: np.ndarray, w0: float = 10.0,
         raise ValueError(f"sigma is {sigma}, instances"
                          f" {np.shape(instances)}; needed: above 0, and"
                          " height × width")
-    gap = two_distances(instances, reach=8 * sigma).sum(2)
+    gap = two_distances(instances, reach=6 * sigma).sum(2)
     extra = w0 * np.exp(-gap**2 / (2 * sigma**2))
     return np.where(instances > 0, 1, 1 + extra).astype(np.float32)
 
@@ -438,32 +401,47 @@ class BorderLoss:
         return (weights * nll).sum() / known
 
 
-def cells_of(mask: np.ndarray, smallest: int = 16) -> np.ndarray:
-    """Numbers the pieces of a mask, and closes the seams between them.
+def cells_of(cell: np.ndarray, sure: float = 0.5, likely: float = 0.4,
+             smallest: int = 16) -> np.ndarray:
+    """Finds the cells in a map of probabilities, seams closed again.
 
     Parameters
     ----------
-    mask : (H, W) bool array
-        Objects that are apart, as `parted` makes them.
+    cell : (H, W) float or bool array
+        Probability of "cell", in [0, 1]; or a mask such as `parted`
+        makes.
+    sure : float
+        The connected pieces above it are the cells.
+    likely : float
+        They grow into what is above it.
     smallest : int
         Pieces of fewer pixels are dropped.
 
     Returns
     -------
     (H, W) int32 array
-        0 for the ground, else the object's number.
+        0 for the ground, else the cell's number.
+
+    Raises
+    ------
+    ValueError
+        If `likely` is above `sure`.
 
     Chapter
     -------
     13 U-Net, "How far to the second nearest?".
     """
-    pieces, n = ndimage.label(mask)
+    if likely > sure:
+        raise ValueError(f"likely is {likely}; needed: at most sure,"
+                         f" {sure}")
+    cell = np.asarray(cell, float)
+    pieces, _ = ndimage.label(cell > sure)
     kept = np.bincount(pieces.ravel()) >= smallest
     kept[0] = False
     pieces = (np.cumsum(kept) * kept)[pieces]
-    room = np.pad(pieces > 0, 2)
+    room = np.pad(cell > likely, 2)
     room = ndimage.binary_closing(room, np.ones((3, 3)))[2:-2, 2:-2]
-    return watershed(np.zeros(room.shape), pieces, room)
+    return watershed(1 - cell, pieces, room)
 
 
 # How can thirty pictures be enough?

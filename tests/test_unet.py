@@ -252,6 +252,16 @@ def test_two_distances_by_brute_force(seed, height, width, objects):
     assert np.allclose(two_distances(instances), brute_force(instances))
 
 
+@pytest.mark.parametrize("reach", [0.5, 1, 3, 5, 6.5])
+def test_two_distances_within_reach(reach):
+    instances = np.zeros((23, 31), np.uint16)
+    for number, (y, x) in enumerate(((0, 0), (9, 12), (9, 15), (22, 30)), 2):
+        instances[y:y + 3, x:x + 2] = number
+    exact = brute_force(instances)
+    assert np.array_equal(two_distances(instances, reach),
+                          np.where(exact <= reach, exact, np.inf))
+
+
 @pytest.mark.parametrize("w0, sigma", [(10, 5), (3, 2), (10, 0.5)])
 def test_border_weights_by_brute_force(w0, sigma):
     instances = np.zeros((40, 50), int)
@@ -303,7 +313,19 @@ def test_parted_and_back():
     assert not cells_of(np.zeros((40, 30), bool)).any()
     dust = np.zeros((40, 30), bool)
     dust[3:6, 3:6] = True
-    assert not cells_of(dust).any() and cells_of(dust, 9).max() == 1
+    assert not cells_of(dust).any()
+    assert cells_of(dust, smallest=9).max() == 1
+
+
+def test_cells_grow_into_what_is_likely():
+    row = np.array([0.3, 0.45, 0.9, 0.9, 0.42, 0.41, 0.43, 0.9, 0.45, 0.1])
+    cell = np.repeat(np.repeat(row, 3)[None], 6, axis=0)
+    found = cells_of(cell, likely=0.4)[0].tolist()
+    assert found == [0] * 3 + [1] * 12 + found[15:18] + [2] * 9 + [0] * 3
+    narrow = cells_of(cell, likely=0.5)[0].tolist()
+    assert narrow == [0] * 6 + [1] * 6 + [0] * 9 + [2] * 3 + [0] * 6
+    with pytest.raises(ValueError, match="likely is 0.6; needed: at most"):
+        cells_of(cell, likely=0.6)
 
 
 # Bending

@@ -13,9 +13,11 @@ from seglib.scenes import Augment
 from seglib.training import fit, predict
 from seglib.unet import BorderLoss, ElasticDeformation, UNet
 
-QUESTION = ("How well does a small U-Net, trained for a minute on 24 slices,"
+QUESTION = ("How well does a small U-Net, trained for minutes on 24 slices,"
             " keep nerve cells apart in six others?")
 SEEDS = [0, 1]
+# The steps, and not to average over turns, were settled on slices 18 to 23
+# by one seed trained on the 18 before them.
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96)
 
 
@@ -59,18 +61,15 @@ def measure() -> dict:
     for seed in SEEDS:
         torch.manual_seed(seed)
         model, start = UNet(2, in_channels=1, width=16), time.process_time()
-        fit(model, train, seed=seed, device="cpu", steps=200, batch_size=4,
+        fit(model, train, seed=seed, device="cpu", steps=800, batch_size=4,
             crop=(192, 192), augment=bend, loss=BorderLoss(), every=10**9,
             progress=False)
         seconds = time.process_time() - start
 
-        def turned(image):
-            """The mean over four quarter turns."""
-            return np.mean([np.rot90(predict(
-                model, np.ascontiguousarray(np.rot90(image, k)),
-                probability=True)[1], -k) for k in range(4)], axis=0)
+        def membranes(image):
+            return predict(model, image, probability=True)[1]
 
-        found["U-Net"].append(judged(turned, train, test)
+        found["U-Net"].append(judged(membranes, train, test)
                               | {"seconds of training": seconds})
         print(found, flush=True)
     rows = [bands.row(name, "ISBI 2012", "slices 24–29", metric,
