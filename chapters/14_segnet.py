@@ -259,13 +259,17 @@ assert inside[0] == 1 > inside[1] + 0.2
 #
 # The last of the convolutions makes the scores, and stands apart.
 # All begin as in chapter 13, with weights of variance $2 / n$ for $n$
-# inputs {cite}`he2015`, as the paper's do.
+# inputs {cite}`he2015`, as the paper's do; and as there, in a
+# transposed convolution (we shall need some) PyTorch calls the inputs
+# `fan_out`.
 
 # %% tags=["export"]
 def _conv(kind, before, after, kernel=3, padding=1):
     """A convolution that begins as He et al. (2015) have it."""
     conv = kind(before, after, kernel, padding=padding)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    inputs = "fan_out" if conv.transposed else "fan_in"
+    nn.init.kaiming_normal_(conv.weight, mode=inputs,
+                            nonlinearity="relu")
     nn.init.zeros_(conv.bias)
     return conv
 

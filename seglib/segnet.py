@@ -124,7 +124,9 @@ def to_corners(x, indices, size):
 def _conv(kind, before, after, kernel=3, padding=1):
     """A convolution that begins as He et al. (2015) have it."""
     conv = kind(before, after, kernel, padding=padding)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    inputs = "fan_out" if conv.transposed else "fan_in"
+    nn.init.kaiming_normal_(conv.weight, mode=inputs,
+                            nonlinearity="relu")
     nn.init.zeros_(conv.bias)
     return conv
 
