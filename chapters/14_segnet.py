@@ -30,20 +30,17 @@
 # **You need** the fit-and-judge of chapter 11, the VGG encoder of
 # chapter 12, the U-Net of chapter 13.
 #
-# **Exports** `SegNet`, `DeconvNet`, `pool`, `unpool`, `to_corners`,
-# `peak_bytes`.
+# **Exports** `SegNet`, `DeconvNet`, `load_vgg`, `pool`, `unpool`,
+# `to_corners`.
 
 # %% tags=["export"]
 import torch
 from torch import nn
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 # %% tags=["export"]
 from seglib.fcn import Standardise, vgg_stages
-from seglib.networks import in_eval_mode
+from seglib.networks import peak_bytes
 from seglib.training import BatchNorm
 
 # %%
@@ -262,13 +259,17 @@ assert inside[0] == 1 > inside[1] + 0.2
 #
 # The last of the convolutions makes the scores, and stands apart.
 # All begin as in chapter 13, with weights of variance $2 / n$ for $n$
-# inputs {cite}`he2015`, as the paper's do.
+# inputs {cite}`he2015`, as the paper's do; and as there, in a
+# transposed convolution (we shall need some) PyTorch calls the inputs
+# `fan_out`.
 
 # %% tags=["export"]
 def _conv(kind, before, after, kernel=3, padding=1):
     """A convolution that begins as He et al. (2015) have it."""
     conv = kind(before, after, kernel, padding=padding)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    inputs = "fan_out" if conv.transposed else "fan_in"
+    nn.init.kaiming_normal_(conv.weight, mode=inputs,
+                            nonlinearity="relu")
     nn.init.zeros_(conv.bias)
     return conv
 
@@ -446,66 +447,10 @@ for what, size in kept.items():
 # reading and writing.
 #
 # And that is the promise for one storey. What counts is the most that a
-# network holds at any one moment. To measure it, listen to every
-# operation, add what it makes, and strike out what nobody holds any
-# more. On the meta device that takes neither the memory nor the time.
-
-# %% tags=["export"]
-class _Held(TorchDispatchMode):
-    """Adds up the storage of all results that are still held."""
-
-    def __init__(self):
-        super().__init__()
-        self.held, self.peak = {}, 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        self.held = {storage: size for storage, size
-                     in self.held.items() if not storage.expired()}
-        for leaf in tree_leaves(made):
-            if isinstance(leaf, torch.Tensor):
-                storage = leaf.untyped_storage()
-                self.held[StorageWeakRef(storage)] = storage.nbytes()
-        self.peak = max(self.peak, sum(self.held.values()))
-        return made
-
-# %% tags=["export"]
-def peak_bytes(model: nn.Module, x: torch.Tensor,
-               training: bool = False) -> int:
-    """The most that a network's maps take at any one moment.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Any device will do, "meta" too.
-    x : tensor
-        Its input, on the same device.
-    training : bool
-        Whether it is kept for a backward pass, to the end of which we
-        listen; else the model answers as in `predict`.
-
-    Returns
-    -------
-    int
-        Bytes, without the input, the weights, and what an operation
-        needs for itself while it works.
-
-    Examples
-    --------
-    >>> peak_bytes(nn.Identity(), torch.zeros(4))
-    0
-    >>> peak_bytes(nn.Sequential(nn.Softmax(0), nn.Softmax(0)),
-    ...            torch.zeros(4))
-    32
-    """
-    watch = _Held()
-    if training:
-        with watch:
-            model(x).sum().backward()
-    else:
-        with torch.no_grad(), in_eval_mode(model), watch:
-            model(x)
-    return watch.peak
+# network holds at any one moment. `peak_bytes` of appendix A11 listens
+# to every operation, adds what it makes, and strikes out what nobody
+# holds any more; on the meta device that takes neither the memory nor
+# the time.
 
 # %%
 x = torch.empty(1, 3, 360, 480, device="meta")

@@ -1,11 +1,12 @@
 """Drawing networks and runs: chapter A11 of the course.
 
-What is in a network, how far does it see, and how is it doing?
+What is in a network, how far does it see, what does it hold, and how is it doing?
 
 Exported from A11_networks.py; edit the chapter, not this file.
 """
 
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,7 +14,9 @@ from itertools import groupby
 import numpy as np
 import torch
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from seglib.display import STYLE, Picture, figure
@@ -24,6 +27,8 @@ __all__ = [
     "trace",
     "diagram",
     "seen_by",
+    "operations",
+    "peak_bytes",
     "curve",
     "LivePlot",
 ]
@@ -196,14 +201,19 @@ def _skips(boxes):
 
 
 def _draw_arcs(ax, boxes, middles):
-    for source, goal in _skips(boxes):
-        bent = -min(0.5, 3 / (goal - source))
-        ax.annotate("", (middles[goal], _height(boxes[goal]) / 2),
-                    (middles[source], _height(boxes[source]) / 2),
-                    arrowprops={"arrowstyle": "->", "connectionstyle":
-                                f"arc3,rad={bent}"})
+    """The wider an arc the higher, up to three steps above the bars."""
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
     top = max(map(_height, boxes)) / 2
-    ax.set_ylim(-top - 0.3, top + 1.5 * bool(_skips(boxes)))
+    for source, goal in _skips(boxes):
+        peak = top + 0.5 + 2.5 * (goal - source) / len(boxes)
+        ends = [(middles[i], _height(boxes[i]) / 2)
+                for i in (source, goal)]
+        bend = (middles[source], peak), (middles[goal], peak)
+        ax.add_patch(FancyArrowPatch(
+            path=Path([ends[0], *bend, ends[1]], [1, 4, 4, 4]),
+            arrowstyle="->", mutation_scale=10))
+    ax.set_ylim(-top - 0.3, top + 2.5 * bool(_skips(boxes)))
 
 
 def diagram(model: nn.Module, x: torch.Tensor,
@@ -279,6 +289,130 @@ def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     middle = scores[0, :, scores.shape[2] // 2, scores.shape[3] // 2]
     [gradient] = torch.autograd.grad(middle.sum(), x)
     return gradient[0].abs().sum(0)
+
+
+# What does it do?
+# ----------------
+
+class _Calls(TorchFunctionMode):
+    """Counts the functions that make tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if _tensors(made):
+            name = function.__name__.strip("_")
+            self.counts[_SAME.get(name, name)] += 1
+        return made
+
+
+_SAME = {"concat": "cat", "concatenate": "cat"}
+
+
+def operations(model: nn.Module, x: torch.Tensor) -> Counter:
+    """How often a network calls which of PyTorch's functions.
+
+    Parameters
+    ----------
+    model : nn.Module
+        It answers as it is used, not as it is trained.
+    x : tensor
+        An input, on the model's device; "meta" will do.
+
+    Returns
+    -------
+    Counter
+        By name. Whether a function works in place makes no difference:
+        "add" is `x + y` and `x += y`, "relu" the module, too. What a
+        function calls in its turn is not counted.
+
+    Examples
+    --------
+    >>> operations(nn.Sequential(nn.ReLU(), nn.ReLU()), torch.eye(2))
+    Counter({'relu': 2})
+
+    Chapter
+    -------
+    A11 Drawing networks and runs, "What does it do?".
+    """
+    with torch.no_grad(), in_eval_mode(model), _Calls() as calls:
+        model(x)
+    return calls.counts
+
+
+# How much does it hold?
+# ----------------------
+
+class _Held(TorchDispatchMode):
+    """Adds up the storage of all results that are still held."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.peak = {}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.held = {storage: size for storage, size
+                     in self.held.items() if not storage.expired()}
+        new = _storages(made)
+        for storage in new.keys() - _storages((args, kwargs)).keys():
+            self.held[storage] = new[storage]
+        self.peak = max(self.peak, sum(self.held.values()))
+        return made
+
+
+def _storages(values):
+    """Memory behind tensors, and its size in bytes."""
+    every = [t.untyped_storage() for t in _tensors(values)]
+    return {StorageWeakRef(one): one.nbytes() for one in every}
+
+
+def peak_bytes(model: nn.Module, x: torch.Tensor,
+               training: bool = False) -> int:
+    """The most that a network's maps take at any one moment.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any device will do, "meta" too.
+    x : tensor
+        Its input, on the same device.
+    training : bool
+        Whether it is kept for a backward pass, to the end of which we
+        listen; else the model answers as in `predict`.
+
+    Returns
+    -------
+    int
+        Bytes, without the input, the weights, and what an operation
+        needs for itself while it works; with the weights' gradients, as
+        far as they are there.
+
+    Examples
+    --------
+    >>> peak_bytes(nn.Identity(), torch.zeros(4))
+    0
+    >>> peak_bytes(nn.Sequential(nn.Softmax(0), nn.Softmax(0)),
+    ...            torch.zeros(4))
+    32
+
+    Chapter
+    -------
+    A11 Drawing networks and runs, "How much does it hold?".
+    """
+    watch = _Held()
+    if training:
+        weights = [p for p in model.parameters() if p.requires_grad]
+        with watch:
+            torch.autograd.grad(model(x).sum(), weights,
+                                allow_unused=True)
+    else:
+        with torch.no_grad(), in_eval_mode(model), watch:
+            model(x)
+    return watch.peak
 
 
 # How is it doing?

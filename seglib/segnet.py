@@ -7,13 +7,10 @@ Exported from 14_segnet.py; edit the chapter, not this file.
 
 import torch
 from torch import nn
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from seglib.fcn import Standardise, vgg_stages
-from seglib.networks import in_eval_mode
+from seglib.networks import peak_bytes
 from seglib.training import BatchNorm
 
 __all__ = [
@@ -22,7 +19,6 @@ __all__ = [
     "to_corners",
     "SegNet",
     "load_vgg",
-    "peak_bytes",
     "DeconvNet",
 ]
 
@@ -128,7 +124,9 @@ def to_corners(x, indices, size):
 def _conv(kind, before, after, kernel=3, padding=1):
     """A convolution that begins as He et al. (2015) have it."""
     conv = kind(before, after, kernel, padding=padding)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    inputs = "fan_out" if conv.transposed else "fan_in"
+    nn.init.kaiming_normal_(conv.weight, mode=inputs,
+                            nonlinearity="relu")
     nn.init.zeros_(conv.bias)
     return conv
 
@@ -246,70 +244,6 @@ def load_vgg(model, state) -> None:
                          " fit; needed: those of vgg16_bn, and a model"
                          " of width 64 for 3 channels")
     model.encoder.load_state_dict(dict(zip(mine, theirs)))
-
-
-# Is it cheaper to remember places?
-# ---------------------------------
-
-class _Held(TorchDispatchMode):
-    """Adds up the storage of all results that are still held."""
-
-    def __init__(self):
-        super().__init__()
-        self.held, self.peak = {}, 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        self.held = {storage: size for storage, size
-                     in self.held.items() if not storage.expired()}
-        for leaf in tree_leaves(made):
-            if isinstance(leaf, torch.Tensor):
-                storage = leaf.untyped_storage()
-                self.held[StorageWeakRef(storage)] = storage.nbytes()
-        self.peak = max(self.peak, sum(self.held.values()))
-        return made
-
-
-def peak_bytes(model: nn.Module, x: torch.Tensor,
-               training: bool = False) -> int:
-    """The most that a network's maps take at any one moment.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Any device will do, "meta" too.
-    x : tensor
-        Its input, on the same device.
-    training : bool
-        Whether it is kept for a backward pass, to the end of which we
-        listen; else the model answers as in `predict`.
-
-    Returns
-    -------
-    int
-        Bytes, without the input, the weights, and what an operation
-        needs for itself while it works.
-
-    Examples
-    --------
-    >>> peak_bytes(nn.Identity(), torch.zeros(4))
-    0
-    >>> peak_bytes(nn.Sequential(nn.Softmax(0), nn.Softmax(0)),
-    ...            torch.zeros(4))
-    32
-
-    Chapter
-    -------
-    14 SegNet, "Is it cheaper to remember places?".
-    """
-    watch = _Held()
-    if training:
-        with watch:
-            model(x).sum().backward()
-    else:
-        with torch.no_grad(), in_eval_mode(model), watch:
-            model(x)
-    return watch.peak
 
 
 # And with a waist?

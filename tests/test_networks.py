@@ -1,6 +1,9 @@
 """Diagrams drawn by hooks, receptive fields, curves."""
 import numpy as np
+import pytest
 import torch
+import torchvision
+from matplotlib.patches import FancyArrowPatch
 from torch import nn
 from torch.nn import functional as F
 
@@ -70,6 +73,22 @@ def test_diagram_tells_what_it_draws():
         deep, torch.rand(1, 1, 4, 4)).alt
 
 
+@pytest.mark.parametrize("deep", [1, 40])
+def test_arcs_stay_within_the_picture(deep, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(networks, "figure", lambda fig, alt: drawn.append(fig))
+    net = Ladder()
+    net.b = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1)
+                            for _ in range(deep)))
+    networks.diagram(net, torch.rand(1, 3, 256, 256))
+    [ax] = drawn[0].axes
+    [arc] = [p for p in ax.patches if isinstance(p, FancyArrowPatch)]
+    left, low, right, high = arc.get_window_extent().extents
+    assert ax.bbox.x0 < left < right < ax.bbox.x1
+    bars = max(p.get_window_extent().y1 for p in ax.patches if p is not arc)
+    assert bars < high < ax.bbox.y1
+
+
 def test_receptive_fields():
     for net, side in ((nn.Conv2d(1, 1, 3, padding=1), 3),
                       (nn.Conv2d(1, 1, 3, padding=4, dilation=4), 3),
@@ -85,3 +104,71 @@ def test_curve_says_its_numbers():
     rows[1]["mean_iou"] = 0.5
     assert "0.50 in the end" in networks.curve(rows).alt
     assert np.isfinite(len(networks.curve(rows).html))
+
+
+# What it does
+
+class Sums(nn.Module):
+    """Three additions, in three spellings, and one concatenation."""
+
+    def forward(self, x):
+        y = x + 1
+        y += x
+        return torch.concat([y.add(x), x[:, :1]], 1)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_operations_whatever_they_are_called(device):
+    calls = networks.operations(Sums(), torch.zeros(1, 2, 4, 4, device=device))
+    assert calls == {"add": 3, "cat": 1, "getitem": 1}
+
+
+def test_operations_of_networks_in_use():
+    """Batch normalisation, when it is trained, counts its batches."""
+    net = torchvision.models.resnet18(weights=None).train()
+    calls = networks.operations(net, torch.rand(1, 3, 64, 64))
+    assert calls["add"] == 8 and calls["cat"] == 0
+    assert calls["conv2d"] == calls["batch_norm"] == 20
+    assert net.training and net.bn1.num_batches_tracked == 0
+    calls = networks.operations(Ladder(), torch.rand(1, 3, 32, 32))
+    assert calls == {"conv2d": 4, "relu": 1, "max_pool2d": 1,
+                     "interpolate": 1, "cat": 1, "add": 1}
+
+
+# What it holds
+
+def test_peak_of_a_chain():
+    """Two maps at a time: what goes in and what comes out."""
+    chain = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1)
+                            for _ in range(5)))
+    x = torch.empty(1, 4, 10, 10)
+    assert networks.peak_bytes(chain, x) == 2 * 4 * 100 * 4
+    meta = chain.to("meta")
+    assert networks.peak_bytes(meta, x.to("meta")) == 2 * 4 * 100 * 4
+
+
+def test_views_cost_nothing():
+    class Views(nn.Module):
+        def forward(self, x):
+            y = x + 1
+            return y.view(-1)[::2].view(2, -1)
+    assert networks.peak_bytes(Views(), torch.zeros(4, 4)) == 64
+
+
+def test_what_is_carried_is_held():
+    class Carries(nn.Module):
+        def forward(self, x):
+            kept = [x + i for i in range(3)]
+            return sum(kept)
+    x = torch.zeros(8)
+    assert networks.peak_bytes(Carries(), x) == 5 * 32
+
+
+def test_training_holds_every_map_and_leaves_nothing_behind():
+    """Sigmoid's backward pass wants what it made."""
+    net = nn.Sequential(nn.Linear(8, 8), *(nn.Sigmoid() for _ in range(9)))
+    x = torch.zeros(1, 8)
+    assert networks.peak_bytes(net, x) == 2 * 32
+    often = [networks.peak_bytes(net, x, training=True) for _ in range(2)]
+    assert often[0] == often[1] >= 10 * 32
+    assert all(p.grad is None for p in net.parameters())

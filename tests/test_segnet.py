@@ -139,14 +139,25 @@ def test_other_weights_are_refused():
 
 @each
 def test_begins_as_he_does(make):
-    net = make()
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 2000:
-            inputs = layer.weight[0].numel()
-            assert layer.weight.std().item() == pytest.approx(
-                (2 / inputs)**0.5, rel=0.1)
+    """Variance 2 / n, where n kernel entries make one output."""
+    for layer in make(width=8).modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             assert not layer.bias.any()
+            inputs = layer.in_channels * np.prod(layer.kernel_size)
+            if layer.weight.numel() > 2000:
+                assert layer.weight.std().item() == pytest.approx(
+                    (2 / inputs)**0.5, rel=0.1)
+
+
+def test_the_inputs_of_a_transposed_convolution():
+    """Counted: what reaches one output in the middle."""
+    torch.manual_seed(0)
+    up = segnet._conv(nn.ConvTranspose2d, 64, 16)
+    up.weight.data.abs_()
+    reached = torch.ones(1, 64, 9, 9, requires_grad=True)
+    [gradient] = torch.autograd.grad(up(reached)[0, 0, 4, 4], reached)
+    assert up.weight.square().mean().item() == pytest.approx(
+        2 / gradient.count_nonzero().item(), rel=0.05)
 
 
 # The networks in use
@@ -270,33 +281,6 @@ def test_registered():
 
 
 # Memory
-
-def test_peak_of_a_chain():
-    """Two maps at a time: what goes in and what comes out."""
-    chain = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1)
-                            for _ in range(5)))
-    x = torch.empty(1, 4, 10, 10)
-    assert segnet.peak_bytes(chain, x) == 2 * 4 * 100 * 4
-    meta = chain.to("meta")
-    assert segnet.peak_bytes(meta, x.to("meta")) == 2 * 4 * 100 * 4
-
-
-def test_views_cost_nothing():
-    class Views(nn.Module):
-        def forward(self, x):
-            y = x + 1
-            return y.view(-1)[::2].view(2, -1)
-    assert segnet.peak_bytes(Views(), torch.zeros(4, 4)) == 64
-
-
-def test_what_is_carried_is_held():
-    class Carries(nn.Module):
-        def forward(self, x):
-            kept = [x + i for i in range(3)]
-            return sum(kept)
-    x = torch.zeros(8)
-    assert segnet.peak_bytes(Carries(), x) == 5 * 32
-
 
 def test_training_holds_more():
     net, x = SegNet(5, width=4), torch.rand(1, 3, 64, 64)

@@ -20,10 +20,12 @@
 # %% [markdown]
 # # Drawing networks and runs
 #
-# *What is in a network, how far does it see, and how is it doing?*
+# *What is in a network, how far does it see, what does it hold, and how
+# is it doing?*
 
 # %% tags=["export"]
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -31,7 +33,9 @@ from itertools import groupby
 import numpy as np
 import torch
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from seglib.display import STYLE, Picture, figure
@@ -202,16 +206,21 @@ def _skips(boxes):
     return [(source, goal) for goal, box in enumerate(boxes)
             for source in box.sources if 0 <= source < goal - 1]
 
-
+# %% tags=["export"]
 def _draw_arcs(ax, boxes, middles):
-    for source, goal in _skips(boxes):
-        bent = -min(0.5, 3 / (goal - source))
-        ax.annotate("", (middles[goal], _height(boxes[goal]) / 2),
-                    (middles[source], _height(boxes[source]) / 2),
-                    arrowprops={"arrowstyle": "->", "connectionstyle":
-                                f"arc3,rad={bent}"})
+    """The wider an arc the higher, up to three steps above the bars."""
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
     top = max(map(_height, boxes)) / 2
-    ax.set_ylim(-top - 0.3, top + 1.5 * bool(_skips(boxes)))
+    for source, goal in _skips(boxes):
+        peak = top + 0.5 + 2.5 * (goal - source) / len(boxes)
+        ends = [(middles[i], _height(boxes[i]) / 2)
+                for i in (source, goal)]
+        bend = (middles[source], peak), (middles[goal], peak)
+        ax.add_patch(FancyArrowPatch(
+            path=Path([ends[0], *bend, ends[1]], [1, 4, 4, 4]),
+            arrowstyle="->", mutation_scale=10))
+    ax.set_ylim(-top - 0.3, top + 2.5 * bool(_skips(boxes)))
 
 # %% tags=["export"]
 def diagram(model: nn.Module, x: torch.Tensor,
@@ -316,6 +325,147 @@ rows = field.sum(1).nonzero().flatten()
 print(int(rows.max() - rows.min() + 1), "rows have a say")
 assert seen_by(nn.Conv2d(1, 1, 3, padding=1),
                torch.rand(1, 1, 9, 9)).count_nonzero() == 9
+
+# %% [markdown]
+# ## What does it do?
+#
+# What is no module has no box, and a claim may be about just that: does
+# a network add, or concatenate? Then listen to the functions instead,
+# and count those that make tensors.
+
+# %% tags=["export"]
+class _Calls(TorchFunctionMode):
+    """Counts the functions that make tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if _tensors(made):
+            name = function.__name__.strip("_")
+            self.counts[_SAME.get(name, name)] += 1
+        return made
+
+
+_SAME = {"concat": "cat", "concatenate": "cat"}
+
+# %% tags=["export"]
+def operations(model: nn.Module, x: torch.Tensor) -> Counter:
+    """How often a network calls which of PyTorch's functions.
+
+    Parameters
+    ----------
+    model : nn.Module
+        It answers as it is used, not as it is trained.
+    x : tensor
+        An input, on the model's device; "meta" will do.
+
+    Returns
+    -------
+    Counter
+        By name. Whether a function works in place makes no difference:
+        "add" is `x + y` and `x += y`, "relu" the module, too. What a
+        function calls in its turn is not counted.
+
+    Examples
+    --------
+    >>> operations(nn.Sequential(nn.ReLU(), nn.ReLU()), torch.eye(2))
+    Counter({'relu': 2})
+    """
+    with torch.no_grad(), in_eval_mode(model), _Calls() as calls:
+        model(x)
+    return calls.counts
+
+# %% tags=["nbval-check-output"]
+for name, n in operations(small, torch.rand(1, 3, 32, 32)).items():
+    print(name, n)
+
+# %% [markdown]
+# ## How much does it hold?
+#
+# What counts is the most that a network holds at any one moment. Listen
+# once more, one floor deeper, where the backward pass works as well: to
+# every operation. Add what it makes, unless it is a view of what it was
+# given, and strike out what nobody holds any more. On the meta device, where tensors have shapes and no
+# numbers, that takes neither the memory nor the time.
+
+# %% tags=["export"]
+class _Held(TorchDispatchMode):
+    """Adds up the storage of all results that are still held."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.peak = {}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.held = {storage: size for storage, size
+                     in self.held.items() if not storage.expired()}
+        new = _storages(made)
+        for storage in new.keys() - _storages((args, kwargs)).keys():
+            self.held[storage] = new[storage]
+        self.peak = max(self.peak, sum(self.held.values()))
+        return made
+
+# %% tags=["export"]
+def _storages(values):
+    """Memory behind tensors, and its size in bytes."""
+    every = [t.untyped_storage() for t in _tensors(values)]
+    return {StorageWeakRef(one): one.nbytes() for one in every}
+
+# %% tags=["export"]
+def peak_bytes(model: nn.Module, x: torch.Tensor,
+               training: bool = False) -> int:
+    """The most that a network's maps take at any one moment.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any device will do, "meta" too.
+    x : tensor
+        Its input, on the same device.
+    training : bool
+        Whether it is kept for a backward pass, to the end of which we
+        listen; else the model answers as in `predict`.
+
+    Returns
+    -------
+    int
+        Bytes, without the input, the weights, and what an operation
+        needs for itself while it works; with the weights' gradients, as
+        far as they are there.
+
+    Examples
+    --------
+    >>> peak_bytes(nn.Identity(), torch.zeros(4))
+    0
+    >>> peak_bytes(nn.Sequential(nn.Softmax(0), nn.Softmax(0)),
+    ...            torch.zeros(4))
+    32
+    """
+    watch = _Held()
+    if training:
+        weights = [p for p in model.parameters() if p.requires_grad]
+        with watch:
+            torch.autograd.grad(model(x).sum(), weights,
+                                allow_unused=True)
+    else:
+        with torch.no_grad(), in_eval_mode(model), watch:
+            model(x)
+    return watch.peak
+
+# %% [markdown]
+# By hand: while our small network scores, it still holds the map of 8
+# channels from before, that of 8 from below, and both once more, side
+# by side; the scores make 2 channels.
+
+# %%
+x = torch.rand(1, 3, 32, 32)
+assert peak_bytes(small, x) == (8 + 8 + 16 + 2) * 32 * 32 * 4
+print(f"{peak_bytes(small, x) / 2**10:.0f} KiB in use,"
+      f" {peak_bytes(small, x, training=True) / 2**10:.0f} in training")
 
 # %% [markdown]
 # ## How is it doing?
