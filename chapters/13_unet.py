@@ -50,20 +50,18 @@ from seglib.scenes import seams
 from seglib.training import BatchNorm
 
 # %%
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
-from torch.overrides import TorchFunctionMode
 from torchvision.models import resnet18
 
 # %%
 from seglib.display import STYLE, figure, paint, show
 from seglib.edges import distance_transform, split_touching
-from seglib.environment import results
+from seglib.environment import measured, results
 from seglib.metrics import panoptic_quality
-from seglib.networks import diagram
+from seglib.networks import diagram, operations, parameters, peak_bytes
 from seglib.scenes import Cells
 from seglib.thresholding import otsu
 from seglib.training import fit, predict
@@ -80,7 +78,7 @@ pole = torch.zeros(1, 1, 8, 8)
 pole[..., 5] = 1
 coarse = F.max_pool2d(pole, 2)
 back = F.interpolate(coarse, scale_factor=2)
-print(coarse[0, 0, 0].int(), back[0, 0, 0].int())
+print(coarse[0, 0, 0].tolist(), back[0, 0, 0].tolist())
 
 # %% [markdown]
 # There *is* a pole: pooling has not forgotten that. But it stands in
@@ -374,9 +372,6 @@ diagram(UNet(2, 1, width=4, padding="valid"), x, depth=3)
 # no numbers, so the full size costs nothing.
 
 # %% tags=["nbval-check-output"]
-def parameters(net):
-    return sum(p.numel() for p in net.parameters())
-
 with torch.device("meta"):
     paper = UNet(2, in_channels=1, padding="valid")
     print(tuple(paper(torch.rand(1, 1, 572, 572)).shape))
@@ -391,7 +386,7 @@ assert len(convolutions) == 23
 try:
     UNet(2, 1, width=4, padding="valid")(torch.rand(1, 1, 512, 512))
 except ValueError as error:
-    print(error)
+    print(*str(error).split("; "), sep="\n")
 
 # %% [markdown]
 # ## Where does one cell end?
@@ -702,7 +697,7 @@ scored = {name: quality(found) for name, found in answers.items()}
 for name, found in answers.items():
     print(f"{name:12}PQ {scored[name]:.2f}   IoU {overlap(found):.2f}")
 assert scored["weights"] > 0.2 + scored["no weights"]
-assert overlap(answers["no weights"]) > 0.8
+assert overlap(answers["no weights"]) > overlap(answers["weights"])
 
 # %%
 pictures = {name: found[2] for name, found in answers.items()}
@@ -715,12 +710,12 @@ show(cells.image, *map(paint, pictures.values()),
 
 # %% [markdown]
 # **What went wrong** without weights? Nothing, as far as the loss can
-# see. The seams are a small part of the pixels, most of them doubtful
-# in this light, and the cheapest answer is "cell": a mask with a good
-# IoU, in which whole clumps are one thing. Panoptic quality is
-# merciless there, and so would be whoever counts the cells. With
+# see, or the IoU. The seams are a small part of the pixels, most of
+# them doubtful in this light, and the cheapest answer is "cell": an
+# excellent mask, in which whole clumps are one thing. Panoptic quality
+# is merciless there, and so would be whoever counts the cells. With
 # weights the net says "ground" whenever it is in doubt between two
-# cells.
+# cells, and often beside one, too: it pays for its count with its IoU.
 #
 # ## What do the skips carry?
 #
@@ -747,49 +742,63 @@ right = {}
 for level in range(4):
     with cut(cell_net, level):
         right[f"1/{2**level}"] = agreement(cell_net)
-print(f"whole {agreement(cell_net):.3f}, without",
-      {level: f"{value:.3f}" for level, value in right.items()})
+print(f"whole {agreement(cell_net):.3f}; without the map at",
+      *(f"{level}: {value:.3f}" for level, value in right.items()))
 assert min(right, key=right.get) == "1/1"
 
 # %% [markdown]
 # The finest map is the one that is missed: outlines and seams are in
 # it. But that was no fair trial, for the net was trained to rely on
 # them. A net that is trained *without* learns to do without, as well as
-# it can. On streets full of poles, 200 steps, and beside it the FCN-8s
-# of the last chapter, for as many *seconds* (*n* seeds each):
+# it can. On streets full of poles, then: U-Net with and without its
+# skips, and beside it the FCN-8s of the last chapter for as many
+# *seconds*, first for 200 steps of the U-Net, then for 600. From the
+# worst of the seeds to the best:
 
 # %%
-measured = [row for name in ("unet", "nuclei", "membranes")
-            for row in results(f"13_{name}")["rows"]]
+def span(row):
+    low, high = (f"{x:.0f}" if x > 10 else f"{x:.3f}"
+                 for x in (row["low"], row["high"]))
+    return low if low == high else f"{low}–{high}"
 
-def table(dataset, *metrics):
-    for r in measured:
-        if r["dataset"] == dataset and r["metric"] in metrics:
-            print(f"{r['method'][:23]:24}{r['metric']:31}"
-                  f"{r['value']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
-                  f" n={r['n']}")
+def table(name, dataset, **columns):
+    rows = [r for r in results(name)["rows"] if r["dataset"] == dataset]
+    print(" " * 23, "seeds", *(f"{title:>12}" for title in columns))
+    for method in dict.fromkeys(r["method"] for r in rows):
+        found = {r["metric"]: r for r in rows if r["method"] == method}
+        asked = [found[metric] for metric in columns.values()]
+        print(f"{method:23}", f"{asked[0]['n']:5}",
+              *(f"{span(r):>12}" for r in asked))
 
-table("StreetScenes, thin", "pole IoU", "fence IoU", "mean IoU",
-      "steps", "seconds of training")
+# %%
+table("13_unet", "StreetScenes, thin", steps="steps", poles="pole IoU",
+      fences="fence IoU")
+table("13_unet", "StreetScenes, thin", found="fence recall",
+      right="fence precision", all="mean IoU")
 
 # %%
 def thin(method, metric="pole IoU"):
-    return next(r for r in measured if (
-        r["method"], r["metric"]) == (method, metric))
+    return measured("13_unet", method=method, metric=metric)
 
-for rival in ("U-Net without skips", "FCN-8s, matched seconds"):
-    assert thin("U-Net")["low"] > thin(rival)["high"]
+def better(one, other, metric="pole IoU"):
+    return thin(one, metric)["low"] > thin(other, metric)["high"]
+
+few, many = "FCN-8s, matched seconds", "FCN-8s, as long as that"
+assert better("U-Net", few) and better("U-Net, longer", many)
 assert thin("U-Net without skips")["high"] < 0.2 * thin("U-Net")["low"]
-assert (thin("FCN-8s, matched seconds", "fence IoU")["high"]
-        > thin("U-Net", "fence IoU")["low"])
+assert better(few, "U-Net", "fence IoU")
+assert better(few, "U-Net", "fence precision")
+assert better("U-Net, longer", many, "fence IoU")
 
 # %% [markdown]
-# Without its skips it does not find a pole; nothing else was taken
-# away. **What went wrong?** Look at the fences. In as many seconds
-# FCN-8s takes more steps and is *not* behind there. A fence is thin
-# only in its bars; the label is a wide thing with a texture, of which
-# one must see enough. That, we suspect, is why: skips help where the
-# *label* is thin.
+# Without its skips it hardly finds a pole; nothing else was taken away.
+# **What went wrong** with the fences? In as many seconds FCN-8s takes
+# nearly half as many steps again, and is *ahead* there. The second table tells
+# how. U-Net misses no more of the fences; it *invents* more. The class
+# weights have made it dear to miss what is rare and cheap to invent it,
+# and to unlearn that takes time. Give both three times as long, and
+# U-Net is ahead in the fences as well. A ranking of networks is a
+# ranking at a budget.
 
 # %% [markdown]
 # ## How can thirty pictures be enough?
@@ -1033,40 +1042,55 @@ assert np.allclose(parts, at_once, atol=1e-4)
 # ## Does it work on real cells?
 #
 # Half of BBBC038's fluorescence slides to learn from (every other, as
-# in chapter 05), the other half to judge by:
+# in chapter 05), the other half to judge by; and once more the cells of
+# this chapter, with other seeds:
 
 # %%
-table("nuclei", "panoptic quality", "count error")
-chapter_05 = next(r["value"] for r in results("05_edges")["rows"]
-                  if (r["method"], r["split"]) == ("watershed",
-                                                   "other half"))
-print(f"Otsu + watershed, on the same slides: {chapter_05:.3f}")
+for dataset in ("nuclei", "Cells, touching"):
+    table("13_nuclei", dataset, quality="panoptic quality",
+          miscounted="count error")
+
+def quality_on(dataset, method):
+    return measured("13_nuclei", dataset=dataset, method=method,
+                    metric="panoptic quality")["value"]
+
+lead = {dataset: quality_on(dataset, "U-Net, border weights")
+        - quality_on(dataset, "Otsu + watershed")
+        for dataset in ("nuclei", "Cells, touching")}
+assert lead["Cells, touching"] > 2 * lead["nuclei"] > 0
 
 # %% [markdown]
+# Five minutes of training beat chapter 05 on the slides, though not by
+# much: these nuclei are bright on a dark ground, and Otsu is made for
+# that. Where light is no guide, as on our cells, the distance is
+# another.
+#
 # And the challenge itself: membranes in nerve tissue, 24 slices to
 # learn from, six to judge by, the {term}`adapted Rand error` (0 is
 # perfect). Where to cut the probability was chosen on training slices,
-# for the grey values as well; the second line of each says what the
-# best choice would have been.
+# for the grey values as well; the last column says what the best choice
+# would have been.
 
 # %%
-table("ISBI 2012", "adapted Rand error",
-      "adapted Rand error, best level")
+table("13_membranes", "ISBI 2012", error="adapted Rand error",
+      best="adapted Rand error, best level")
+
+def error_of(method, metric="adapted Rand error"):
+    return measured("13_membranes", method=method, metric=metric)
+
+best = error_of("U-Net", "adapted Rand error, best level")
+assert error_of("U-Net")["high"] < error_of("smoothed grey")["value"]
+assert best["value"] < error_of("U-Net")["value"]
 
 # %% [markdown]
-# **What went wrong?** Modest numbers. On the slides, a minute of
-# training is a tie with chapter 05: these nuclei are bright on a dark
-# ground, and Otsu is made for that. Where light is no guide, as on the
-# cells above, the order is another. On the membranes, grey values that
-# are blurred a little and cut at the right place do well too, and the
-# U-Net beats them only if somebody tells it the level: a *single* gap
-# in a membrane makes one cell of two, and the level that closes the
-# gaps in the training slices is not the best one here. And these six
-# slices are no longer clean: we looked at their scores while loss and
-# averaging were settled, for the U-Net and not for the grey values. So
-# if anything they flatter the U-Net. (For the challenge's own test
-# slices the paper reports a Rand error of .0382, after far more
-# training.)
+# **What went wrong?** Blurred grey values, cut at the right place, are
+# beaten by every seed; but see how far the seeds lie apart. A *single*
+# gap in a membrane makes one cell of two, so that a few pixels decide,
+# and the level that closes the gaps in the training slices is not the
+# best one here. Nor are these six slices quite clean. How long to train
+# was settled on other slices, but we had seen the scores of an earlier
+# recipe on these. (For the challenge's own test slices the paper
+# reports a Rand error of .0382, after far more training.)
 #
 # ## What does it cost to remember?
 #
@@ -1108,17 +1132,11 @@ assert waiting[4096] > 8
 # through, and do the same with a network that has residual blocks.
 
 # %%
-class Calls(TorchFunctionMode, Counter):
-    def __torch_function__(self, call, types, args=(), kwargs=None):
-        self[call.__name__] += 1
-        return call(*args, **(kwargs or {}))
+def joined(net):
+    calls = operations(net, torch.rand(1, 3, 64, 64))
+    return calls["add"], calls["cat"]
 
-def counted(net):
-    with torch.no_grad(), Calls() as calls:
-        net.eval()(torch.rand(1, 3, 64, 64))
-    return calls["add_"] + calls["add"], calls["cat"]
-
-ours, theirs = counted(UNet(2, width=2)), counted(resnet18())
+ours, theirs = joined(UNet(2, width=2)), joined(resnet18())
 print(f"additions, concatenations: U-Net {ours}, ResNet-18 {theirs}")
 assert ours == (0, 4) and theirs == (8, 0)
 
@@ -1154,30 +1172,19 @@ assert torch.equal(mirror[:92].flip(0)[:, 0], mirror[93:185, 0])
 #
 # ### Claim: It runs out of memory because of its parameters
 #
-# A hook sees every tensor that is put aside for the way back. Full
-# size, one picture, on the `meta` device:
-
-# %%
-def put_aside(net, x):
-    """Bytes kept for the backward pass, parameters not counted."""
-    known = {p.untyped_storage()._cdata for p in net.parameters()}
-    kept = {}
-    def note(t):
-        kept[t.untyped_storage()._cdata] = t.untyped_storage()
-        return t
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
-        scores = net(x)
-    return sum(s.nbytes() for key, s in kept.items()
-               if key not in known)
+# `peak_bytes` (A11) adds up what is held at the worst moment of a
+# training step: maps, and the parameters' gradients, but not the
+# parameters. Full size, on the `meta` device:
 
 # %%
 with torch.device("meta"):
     weights = 4 * parameters(paper)
     for side, batch in ((188, 1), (572, 1), (572, 8)):
-        aside = put_aside(paper, torch.rand(batch, 1, side, side))
-        print(f"{batch} × {side}²: {aside / 1e6:6.0f} MB put aside,"
-              f" {aside / weights:4.1f} times the parameters")
-assert aside > 20 * weights
+        x = torch.rand(batch, 1, side, side)
+        held = peak_bytes(paper, x, training=True)
+        print(f"{batch} × {side}²: {held / 1e6:6.0f} MB held,"
+              f" {held / weights:4.1f} times the parameters")
+assert held > 20 * weights
 
 # %% [markdown]
 # **Verdict: false**, but for tiny pictures. Parameters cost

@@ -11,7 +11,7 @@ QUESTION = "Which of the three learns most from 266 photographs?"
 # Of flips alone and `Augment()`, flips: the last 60 pictures of one
 # sequence of the training side, one seed, 120 steps of the U-Net.
 FLIPS = Augment(turn=0, zoom=(1, 1), shift=0, colour=0)
-CAMVID = {"steps": 400, "batch_size": 8, "lr": 0.01, "crop": (120, 160),
+CAMVID = {"steps": 200, "batch_size": 8, "lr": 0.01, "crop": (120, 160),
           "augment": FLIPS}
 
 
