@@ -779,9 +779,9 @@ def large_enough(x: torch.Tensor) -> torch.Tensor:
 
 # %% [markdown]
 # Weights of a trained VGG16 are taken over in the order in which they
-# work; its first two matrices become convolutions on the way, as above.
-# (With batch normalisation `fc` has layers that no checkpoint knows, so
-# only the stages are taken.)
+# work, and two matrices become convolutions on the way. (With batch
+# normalisation, `fc` has layers that no checkpoint knows: it starts
+# afresh.)
 
 # %% tags=["export"]
 def _take_over(trunk, weights):
@@ -971,13 +971,7 @@ assert 0.8 * normed["value"] < bare["high"] < normed["low"]
 
 # %% tags=["export"]
 def freeze(module: nn.Module) -> nn.Module:
-    """Nothing in it learns any more, running statistics included.
-
-    Returns
-    -------
-    nn.Module
-        `module` itself.
-    """
+    """The module itself; nothing in it learns, statistics included."""
     module.requires_grad_(False)
     for part in module.modules():
         if isinstance(part, BatchNorm):
@@ -991,13 +985,7 @@ def _stay_in_eval(module, args):
 
 # %% tags=["export"]
 def slow_down(module: nn.Module, rate: float) -> nn.Module:
-    """It learns at a multiple of the learning rate; see `fit`.
-
-    Returns
-    -------
-    nn.Module
-        `module` itself.
-    """
+    """The module itself; it learns at a multiple of `fit`'s rate."""
     for parameter in module.parameters():
         parameter.rate = rate
     return module
@@ -1053,9 +1041,8 @@ assert tuned[-1]["value"] > frozen[-1]["value"]
 # %% [markdown]
 # A head start, and it shrinks as training goes on. A tag says nothing
 # about where, so the frozen trunk has never needed to keep a pole apart
-# from its surroundings; it pays to let it learn. Frozen or slow trunks
-# are for cases in which the old task taught *more* than the new one
-# can: few pictures, many photographs before them.
+# from its surroundings; it pays to let it learn. Freeze where the old
+# task has taught *more* than the new one can.
 #
 # ## Weights from ImageNet
 #
@@ -1423,8 +1410,6 @@ assert price(False)[2] > 100 * price(True)[2]
 # - **Numbers.** The paper reports 62.2 % mean IoU on the test side of
 #   Pascal VOC 2012, the published networks have 67.2 %; our scenes and
 #   steps say nothing about that.
-# - **Sliding.** Stitching shifted outputs together, which the paper
-#   discusses and drops, is not here.
 #
 # ## Recap
 #

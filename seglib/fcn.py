@@ -608,12 +608,7 @@ OURS = Recipe(steps=200, batch_size=16, lr=3e-3, class_weights="median")
 # -------------------------
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Nothing in it learns any more, running statistics included.
-
-    Returns
-    -------
-    nn.Module
-        `module` itself.
+    """The module itself; nothing in it learns, statistics included.
 
     Chapter
     -------
@@ -631,12 +626,7 @@ def _stay_in_eval(module, args):
 
 
 def slow_down(module: nn.Module, rate: float) -> nn.Module:
-    """It learns at a multiple of the learning rate; see `fit`.
-
-    Returns
-    -------
-    nn.Module
-        `module` itself.
+    """The module itself; it learns at a multiple of `fit`'s rate.
 
     Chapter
     -------
