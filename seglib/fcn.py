@@ -5,6 +5,7 @@ A network knows that there is a car in the picture. Does it know where?
 Exported from 12_fcn.py; edit the chapter, not this file.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ __all__ = [
     "FCN8s",
     "summed_cross_entropy",
     "PAPER",
+    "PUBLISHED",
     "OURS",
     "freeze",
     "slow_down",
@@ -127,19 +129,15 @@ class VGG16(nn.Module):
 
     Parameters
     ----------
-    num_classes, in_channels : int
-    width : int
-        Channels of the first stage, 64 in the paper; all else is scaled
-        with it.
-    norm : bool
-        Batch normalisation.
+    num_classes, in_channels, width, norm
+        As for `FCN32s`.
     size : int
         Side of the pictures, a multiple of 32.
 
     Notes
     -----
-    (N, C, size, size) floats in [0, 1] in, (N, K) scores out. Simonyan
-    and Zisserman (2015), configuration D.
+    (N, C, size, size) in, (N, K) scores out. Simonyan and Zisserman
+    (2015), configuration D.
 
     Chapter
     -------
@@ -291,20 +289,26 @@ def receptive_field(*layers: nn.Module) -> Field:
     12 FCN: a classifier that says where, "Where does a score lie?".
     """
     size, stride, start = 1, 1, 0.0
-    for part in (part for layer in layers for part in layer.modules()):
-        if isinstance(part, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-            kernel, step, padding, dilation = (
-                _along_one_axis(getattr(part, name, 1)) for name in
-                ("kernel_size", "stride", "padding", "dilation"))
-            reach = dilation * (kernel - 1)
-            size += reach * stride
-            start += (reach / 2 - padding) * stride
-            stride *= step
+    for layer in layers:
+        for part in layer.modules():
+            if isinstance(part, _SLIDING):
+                kernel, step, padding, dilation = _along_one_axis(part)
+                reach = dilation * (kernel - 1)
+                size += reach * stride
+                start += (reach / 2 - padding) * stride
+                stride *= step
     return Field(size, stride, start)
 
 
-def _along_one_axis(value):
-    return value[0] if isinstance(value, tuple) else value
+_SLIDING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+
+
+def _along_one_axis(layer):
+    """Kernel, stride, padding and dilation."""
+    values = (getattr(layer, name, 1) for name in (
+        "kernel_size", "stride", "padding", "dilation"))
+    return [value[0] if isinstance(value, tuple) else value
+            for value in values]
 
 
 # From coarse to fine
@@ -475,8 +479,8 @@ class FCN32s(nn.Module):
 
     Notes
     -----
-    (N, C, H, W) floats in [0, 1] in, H and W from 32 on; (N, K, H, W)
-    logits out. Long, Shelhamer and Darrell (2015).
+    (N, C, H, W) in, H and W from 32 on; (N, K, H, W) logits out. Long,
+    Shelhamer and Darrell (2015).
 
     Examples
     --------
@@ -511,7 +515,7 @@ def _ladder(num_classes, width, rungs, padded):
     """Layers that score, and those that make scores finer."""
     scores = nn.ModuleList(
         score(n * width, num_classes) for n in (64, 8, 4)[:rungs])
-    factors = (rungs - 1) * [2] + [64 >> rungs]
+    factors = (rungs - 1) * [2] + [32 // 2**(rungs - 1)]
     return scores, nn.ModuleList(
         Upsample(num_classes, factor, factor // 2 if padded else 0)
         for factor in factors)
@@ -580,7 +584,7 @@ class FCN8s(FCN32s):
 # ---------------------------------
 
 def summed_cross_entropy(logits, target) -> torch.Tensor:
-    """Sum of -log p over the known pixels, as FCN's paper has it.
+    """Sum of -log p over the known pixels, as FCN's code has it.
 
     Chapter
     -------
@@ -590,10 +594,12 @@ def summed_cross_entropy(logits, target) -> torch.Tensor:
                            ignore_index=VOID, reduction="sum")
 
 
-#: What FCN-32s was trained with; for 16s and 8s a rate of 1e-11, 1e-13.
-PAPER = Recipe(steps=100_000, batch_size=1, loss=summed_cross_entropy,
-               optimizer="sgd", lr=1e-9, weight_decay=5e-4, power=0.0,
-               warmup=0, clip=0.0)
+#: What FCN-32s was trained with in the paper, and in the published code
+#: (there, 16s and 8s with a 100th and a 10,000th of that rate).
+PAPER = Recipe(epochs=175, batch_size=20, optimizer="sgd", lr=1e-4,
+               weight_decay=5e-4, power=0.0, warmup=0, clip=0.0)
+PUBLISHED = replace(PAPER, steps=100_000, epochs=None, batch_size=1,
+                    lr=1e-9, loss=summed_cross_entropy)
 #: What a narrow FCN with batch normalisation needs for our scenes.
 OURS = Recipe(steps=200, batch_size=16, lr=3e-3, class_weights="median")
 
@@ -602,12 +608,7 @@ OURS = Recipe(steps=200, batch_size=16, lr=3e-3, class_weights="median")
 # -------------------------
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Nothing in it learns any more, running statistics included.
-
-    Returns
-    -------
-    nn.Module
-        `module` itself.
+    """The module itself; nothing in it learns, statistics included.
 
     Chapter
     -------
@@ -625,12 +626,7 @@ def _stay_in_eval(module, args):
 
 
 def slow_down(module: nn.Module, rate: float) -> nn.Module:
-    """It learns at a multiple of the learning rate; see `fit`.
-
-    Returns
-    -------
-    nn.Module
-        `module` itself.
+    """The module itself; it learns at a multiple of `fit`'s rate.
 
     Chapter
     -------
@@ -748,14 +744,13 @@ def fcn_resnet50(num_classes: int = 21, in_channels: int = 3, *,
     Returns
     -------
     nn.Module
-        (N, C, H, W) floats in [0, 1] in, (N, K, H, W) logits out.
-        ImageNet's mean is taken off inside.
+        In and out as for `FCN32s`.
 
     Examples
     --------
+    >>> from seglib.networks import parameters
     >>> with torch.device("meta"):
-    ...     net = fcn_resnet50(21)
-    >>> sum(p.numel() for p in net.parameters())
+    ...     parameters(fcn_resnet50(21))
     32957013
 
     Chapter
@@ -788,7 +783,7 @@ class _SqueezeNetFCN(nn.Module):
         maps = [self.input(large_enough(x))]
         for layer in self.features:
             maps.append(layer(maps[-1]))
-        scores = [score(maps[tap]) for score, tap in
+        scores = [layer(maps[tap]) for layer, tap in
                   zip(self.scores, self.taps)]
         ups = [partial(_from_corner, factor=n) for n in self.ups]
         return climb(scores, ups, (0, 0, 0), x.shape[-2:])
@@ -826,7 +821,7 @@ def fcn_squeezenet(num_classes: int, in_channels: int = 3, *,
     Returns
     -------
     nn.Module
-        (N, 3, H, W) floats in [0, 1] in, (N, K, H, W) logits out.
+        In and out as for `FCN32s`.
 
     Notes
     -----

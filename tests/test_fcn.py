@@ -1,4 +1,6 @@
 """FCN: against torchvision, interpolation, and gradients that tell the truth."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -293,6 +295,26 @@ def test_other_channels():
 def test_one_picture_in_train_mode():
     net = fcn.fcn_resnet50(3).train()
     assert net(torch.rand(1, 3, 32, 32)).isfinite().all()
+
+
+# Recipes
+# -------
+
+def test_the_sum_is_the_mean_times_the_known_pixels():
+    logits, target = torch.randn(2, 5, 6, 7), torch.randint(5, (2, 6, 7))
+    target[0, :3] = fcn.VOID
+    known = int((target != fcn.VOID).sum())
+    mean = training.cross_entropy(logits, target)
+    torch.testing.assert_close(
+        fcn.summed_cross_entropy(logits, target), known * mean)
+
+
+@pytest.mark.parametrize("recipe", [fcn.PAPER, fcn.PUBLISHED, fcn.OURS])
+def test_recipes_train(recipe):
+    net = small(classes=3)
+    history = training.fit(net, [sample()], device="cpu", progress=False,
+                           **vars(replace(recipe, steps=2, epochs=None)))
+    assert len(history.rows) == 2 and net.scores[0].weight.any()
 
 
 # Borrowed weights

@@ -1,6 +1,7 @@
 """What each skip brings on thin things."""
 import sys
 import time
+from dataclasses import replace
 
 import bands
 import numpy as np
@@ -11,7 +12,7 @@ from seglib import fcn
 from seglib.training import evaluate, fit
 
 QUESTION = "What do skips bring on thin things?"
-SETTINGS = {"device": "cpu", "progress": False, "class_weights": "median"}
+SETTINGS = {"device": "cpu", "progress": False}
 
 
 def seconds_an_image(net, data):
@@ -36,7 +37,8 @@ def skips():
         for seed in splits.SEEDS:
             torch.manual_seed(seed)
             net = make(13, width=16, norm=True, padded=True)
-            fit(net, train, steps=200, seed=seed, **SETTINGS)
+            fit(net, train, **vars(replace(fcn.OURS, seed=seed)),
+                **SETTINGS)
             scores, took = seconds_an_image(net, test)
             runs.append(scores)
             seconds.append(took)
@@ -63,7 +65,7 @@ def without_norm():
     train, test = splits.thin_streets()
     torch.manual_seed(0)
     net = fcn.FCN8s(13, width=16, padded=True)
-    fit(net, train, steps=200, lr=1e-3, **SETTINGS)
+    fit(net, train, **vars(replace(fcn.OURS, lr=1e-3)), **SETTINGS)
     value = evaluate(net, test)["mean_iou"]
     told("without norm", value)
     return [bands.row("FCN-8s without normalisation", splits.THIN,
