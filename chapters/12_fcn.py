@@ -33,7 +33,8 @@
 #
 # **Exports** `FCN32s`, `FCN16s`, `FCN8s`, `fcn_resnet50`,
 # `fcn_squeezenet`; `VGG16` and its `vgg_stages`; `receptive_field`,
-# `Upsample`, `as_convolution`; `freeze`, `slow_down`, `imagenet_state`.
+# `Upsample`, `as_convolution`, `large_enough`; `freeze`, `slow_down`,
+# `imagenet_state`.
 
 # %% tags=["export"]
 from functools import partial
@@ -592,7 +593,7 @@ class Trunk(nn.Module):
         self.fc = _two_convolutions(width, norm, 3 if padded else 0)
 
     def forward(self, x):
-        maps = [self.input(_checked(x))]
+        maps = [self.input(large_enough(x))]
         for stage in self.stages:
             maps.append(self.pool(stage(maps[-1])))
         return self.fc(maps[5]), maps[4], maps[3]
@@ -723,11 +724,18 @@ def _ladder(num_classes, width, rungs, padded):
 
 
 # %% tags=["export"]
-def _checked(x):
-    """The batch, if its pictures are large enough."""
-    if min(x.shape[-2:]) < 32:
-        raise ValueError(f"x has shape {tuple(x.shape)}; needed: height"
-                         " and width of 32 or more")
+def large_enough(x: torch.Tensor) -> torch.Tensor:
+    """The batch itself, if its pictures survive five halvings.
+
+    Raises
+    ------
+    ValueError
+        If a side is shorter than 32.
+    """
+    height, width = x.shape[-2:]
+    if min(height, width) < 32:
+        raise ValueError(f"x is {height} x {width} pixels;"
+                         " needed: 32 x 32 or more")
     return x
 
 
@@ -1051,7 +1059,7 @@ class _ResNetFCN(nn.Module):
         self.aux_classifier = _head(1024, num_classes) if aux else None
 
     def forward(self, x, aux=False):
-        size = _checked(x).shape[-2:]
+        size = large_enough(x).shape[-2:]
         early, late = _two_maps(self.backbone, self.input(x))
         logits = _stretch(self.classifier(late), size)
         if aux:
@@ -1169,7 +1177,7 @@ class _SqueezeNetFCN(nn.Module):
             score(n, num_classes) for n in (512, 512, 256))
 
     def forward(self, x):
-        maps = [self.input(_checked(x))]
+        maps = [self.input(large_enough(x))]
         for layer in self.features:
             maps.append(layer(maps[-1]))
         scores = [score(maps[tap]) for score, tap in

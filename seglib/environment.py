@@ -23,6 +23,7 @@ __all__ = [
     "package_folder",
     "project_root",
     "results",
+    "measured",
     "data_root",
     "weights_root",
     "profile",
@@ -121,6 +122,64 @@ def results(name: str) -> dict:
             f"name is {name!r}; book/results holds"
             f" {there or 'nothing yet'}; `make results` measures")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def measured(name: str, **where) -> dict:
+    """The one row of a results file whose fields are as asked for.
+
+    Parameters
+    ----------
+    name : str
+        As for `results`.
+    **where
+        Fields and their values, such as method="FCN-8s".
+
+    Returns
+    -------
+    dict
+        The row: "value", "low", "high" and what was measured on what.
+
+    Raises
+    ------
+    FileNotFoundError
+        As `results`.
+    ValueError
+        If no row fits, or several do; says what there is.
+
+    Examples
+    --------
+    >>> row = measured("12_fcn", method="FCN-8s", metric="pole IoU")
+    >>> row["low"] <= row["value"] <= row["high"]
+    True
+
+    Chapter
+    -------
+    A1 The environment, "Where are the results, the data, the weights?".
+    """
+    rows = results(name)["rows"]
+    fit = [row for row in rows if where.items() <= row.items()]
+    if len(fit) != 1:
+        there = _told_apart(fit) if fit else _values(rows, where)
+        raise ValueError(f"where is {where}; needed: what fits one row"
+                         f" of {name}, not {len(fit)}; {there}")
+    return fit[0]
+
+
+def _values(rows, fields) -> str:
+    """What rows have in some fields."""
+    there = {field: sorted({repr(row[field]) for row in rows
+                            if field in row}) for field in fields}
+    return "; ".join(
+        f"{field}: {', '.join(values) or 'no such field'}"
+        for field, values in there.items())
+
+
+def _told_apart(rows) -> str:
+    """Fields, and what they hold, in which rows differ."""
+    return _values(rows, [
+        field for field, value in rows[0].items()
+        if isinstance(value, (str, int))
+        and any(row[field] != value for row in rows)])
 
 
 def data_root(root: str | Path | None = None) -> Path:

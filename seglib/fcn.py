@@ -31,6 +31,7 @@ __all__ = [
     "score",
     "climb",
     "FCN32s",
+    "large_enough",
     "FCN16s",
     "FCN8s",
     "summed_cross_entropy",
@@ -391,7 +392,7 @@ class Trunk(nn.Module):
         self.fc = _two_convolutions(width, norm, 3 if padded else 0)
 
     def forward(self, x):
-        maps = [self.input(_checked(x))]
+        maps = [self.input(large_enough(x))]
         for stage in self.stages:
             maps.append(self.pool(stage(maps[-1])))
         return self.fc(maps[5]), maps[4], maps[3]
@@ -516,11 +517,22 @@ def _ladder(num_classes, width, rungs, padded):
         for factor in factors)
 
 
-def _checked(x):
-    """The batch, if its pictures are large enough."""
-    if min(x.shape[-2:]) < 32:
-        raise ValueError(f"x has shape {tuple(x.shape)}; needed: height"
-                         " and width of 32 or more")
+def large_enough(x: torch.Tensor) -> torch.Tensor:
+    """The batch itself, if its pictures survive five halvings.
+
+    Raises
+    ------
+    ValueError
+        If a side is shorter than 32.
+
+    Chapter
+    -------
+    12 FCN: a classifier that says where, "FCN-32s".
+    """
+    height, width = x.shape[-2:]
+    if min(height, width) < 32:
+        raise ValueError(f"x is {height} x {width} pixels;"
+                         " needed: 32 x 32 or more")
     return x
 
 
@@ -680,7 +692,7 @@ class _ResNetFCN(nn.Module):
         self.aux_classifier = _head(1024, num_classes) if aux else None
 
     def forward(self, x, aux=False):
-        size = _checked(x).shape[-2:]
+        size = large_enough(x).shape[-2:]
         early, late = _two_maps(self.backbone, self.input(x))
         logits = _stretch(self.classifier(late), size)
         if aux:
@@ -773,7 +785,7 @@ class _SqueezeNetFCN(nn.Module):
             score(n, num_classes) for n in (512, 512, 256))
 
     def forward(self, x):
-        maps = [self.input(_checked(x))]
+        maps = [self.input(large_enough(x))]
         for layer in self.features:
             maps.append(layer(maps[-1]))
         scores = [score(maps[tap]) for score, tap in

@@ -23,6 +23,7 @@ from seglib.display import STYLE, Picture, figure
 
 __all__ = [
     "Box",
+    "parameters",
     "in_eval_mode",
     "trace",
     "diagram",
@@ -51,6 +52,21 @@ class Box:
     shape: tuple[int, ...]
     parameters: int
     sources: tuple[int, ...]
+
+
+def parameters(model: nn.Module) -> int:
+    """How many parameters a model has, learning or frozen.
+
+    Examples
+    --------
+    >>> parameters(nn.Linear(3, 2))
+    8
+
+    Chapter
+    -------
+    A11 Drawing networks and runs, "Who comes out of whom?".
+    """
+    return sum(p.numel() for p in model.parameters())
 
 
 class _Watch(TorchFunctionMode):
@@ -100,8 +116,7 @@ def _hooks(watch, name, module):
     def done(module, args, made):
         watch.boxes.append(Box(
             name, type(module).__name__, tuple(_tensors(made)[0].shape),
-            sum(p.numel() for p in module.parameters()),
-            tuple(sorted(sources))))
+            parameters(module), tuple(sorted(sources))))
         sources.clear()
         watch.mark(made, {len(watch.boxes) - 1})
     return (module.register_forward_pre_hook(begun),
@@ -257,8 +272,7 @@ def _told(model, boxes):
     said = [text + f" ({n} times)" * (n > 1) for text, n in runs]
     if len(said) > 14:
         said[7:-7] = [f"{len(said) - 14} more steps"]
-    numbers = sum(p.numel() for p in model.parameters())
-    return (f"{type(model).__name__}: {numbers:,} parameters,"
+    return (f"{type(model).__name__}: {parameters(model):,} parameters,"
             f" {len(_skips(boxes))} skip connections; "
             f"{', then '.join(said)}.")
 

@@ -70,6 +70,41 @@ def test_results_are_read_and_missing_ones_named(monkeypatch, tmp_path):
         environment.results("05_y")
 
 
+ROWS = [{"method": m, "metric": k, "split": s, "n": 3, "value": float(v)}
+        for v, (m, k, s) in enumerate([
+            ("Otsu", "IoU", "test"), ("Otsu", "Dice", "test"),
+            ("Niblack", "IoU", "test"), ("Niblack", "IoU", "val")])]
+
+
+@pytest.mark.parametrize("where, value", [
+    ({"metric": "Dice"}, 1), ({"split": "val"}, 3),
+    ({"method": "Otsu", "metric": "IoU"}, 0), ({"n": 3, "value": 2}, 2)])
+def test_the_only_row_that_fits(monkeypatch, where, value):
+    monkeypatch.setattr(environment, "results", lambda name: {"rows": ROWS})
+    assert environment.measured("04_x", **where) is ROWS[value]
+
+
+@pytest.mark.parametrize("where, said", [
+    ({"method": "otsu", "metric": "Dice"},
+     "where is {'method': 'otsu', 'metric': 'Dice'}; needed: what fits one"
+     " row of 04_x, not 0; method: 'Niblack', 'Otsu'; metric:"
+     " 'Dice', 'IoU'"),
+    ({"methd": "Otsu"},
+     "where is {'methd': 'Otsu'}; needed: what fits one row of 04_x, not 0;"
+     " methd: no such field"),
+    ({"method": "Niblack"},
+     "where is {'method': 'Niblack'}; needed: what fits one row of 04_x,"
+     " not 2; split: 'test', 'val'"),
+    ({}, "where is {}; needed: what fits one row of 04_x, not 4; method:"
+     " 'Niblack', 'Otsu'; metric: 'Dice', 'IoU'; split:"
+     " 'test', 'val'")])
+def test_no_row_or_several_are_an_error(monkeypatch, where, said):
+    monkeypatch.setattr(environment, "results", lambda name: {"rows": ROWS})
+    with pytest.raises(ValueError) as caught:
+        environment.measured("04_x", **where)
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize("root, variable, default", [
     (environment.data_root, "SEGLIB_DATA", ROOT / "data"),
     (environment.weights_root, "SEGLIB_WEIGHTS", ROOT / "data" / "weights"),

@@ -161,9 +161,14 @@ def test_any_size(height, width, net, padded, train):
 
 
 def test_too_small():
-    for net in (small(), fcn.fcn_squeezenet(2)):
-        with pytest.raises(ValueError, match=r"x has shape \(1, 3, 31, 40\)"):
-            net(torch.rand(1, 3, 31, 40))
+    for net in (small(), fcn.fcn_squeezenet(2), fcn.fcn_resnet50(2)):
+        for size, said in ((31, 40), "31 x 40"), ((32, 8), "32 x 8"):
+            with pytest.raises(ValueError) as caught:
+                net(torch.rand(1, 3, *size))
+            assert str(caught.value) == (
+                f"x is {said} pixels; needed: 32 x 32 or more")
+    x = torch.rand(1, 3, 32, 33)
+    assert fcn.large_enough(x) is x
 
 
 @pytest.mark.parametrize("net", NETS)

@@ -38,6 +38,14 @@ def test_sources_are_followed_through_functions():
     assert boxes[0].parameters == 3 * 4 * 9 + 4
 
 
+def test_parameters_are_counted_once_and_frozen_ones_too():
+    layer = nn.Conv2d(3, 4, 3).requires_grad_(False)
+    norm = nn.BatchNorm2d(4)            # its running statistics are none
+    assert networks.parameters(layer) == 4 * (3 * 9 + 1)
+    assert networks.parameters(nn.Sequential(layer, norm, layer)) == 120
+    assert networks.parameters(nn.ReLU()) == 0
+
+
 def test_a_module_that_is_used_twice_has_two_boxes():
     relu = nn.ReLU()
     boxes = networks.trace(nn.Sequential(relu, nn.Identity(), relu),

@@ -25,8 +25,8 @@
 # **You will be able to** ask the doctor what your machine lacks, choose
 # the device that PyTorch computes on, and put data and weights where
 # every chapter finds them. **You need** nothing from other chapters.
-# **Exports** `project_root`, `results`, `data_root`, `weights_root`,
-# `profile`, `devices`, `device`, `doctor`.
+# **Exports** `project_root`, `results`, `measured`, `data_root`,
+# `weights_root`, `profile`, `devices`, `device`, `doctor`.
 #
 # If all you want to know is whether you can start, one line in a
 # terminal tells:
@@ -131,6 +131,71 @@ def results(name: str) -> dict:
             f"name is {name!r}; book/results holds"
             f" {there or 'nothing yet'}; `make results` measures")
     return json.loads(path.read_text(encoding="utf-8"))
+
+# %% [markdown]
+# Most of the time one row is wanted. A look-up that takes the first row
+# that fits will one day quote the wrong one, without a word; this one
+# takes the *only* row that fits.
+
+# %% tags=["export"]
+def measured(name: str, **where) -> dict:
+    """The one row of a results file whose fields are as asked for.
+
+    Parameters
+    ----------
+    name : str
+        As for `results`.
+    **where
+        Fields and their values, such as method="FCN-8s".
+
+    Returns
+    -------
+    dict
+        The row: "value", "low", "high" and what was measured on what.
+
+    Raises
+    ------
+    FileNotFoundError
+        As `results`.
+    ValueError
+        If no row fits, or several do; says what there is.
+
+    Examples
+    --------
+    >>> row = measured("12_fcn", method="FCN-8s", metric="pole IoU")
+    >>> row["low"] <= row["value"] <= row["high"]
+    True
+    """
+    rows = results(name)["rows"]
+    fit = [row for row in rows if where.items() <= row.items()]
+    if len(fit) != 1:
+        there = _told_apart(fit) if fit else _values(rows, where)
+        raise ValueError(f"where is {where}; needed: what fits one row"
+                         f" of {name}, not {len(fit)}; {there}")
+    return fit[0]
+
+# %% tags=["export"]
+def _values(rows, fields) -> str:
+    """What rows have in some fields."""
+    there = {field: sorted({repr(row[field]) for row in rows
+                            if field in row}) for field in fields}
+    return "; ".join(
+        f"{field}: {', '.join(values) or 'no such field'}"
+        for field, values in there.items())
+
+
+def _told_apart(rows) -> str:
+    """Fields, and what they hold, in which rows differ."""
+    return _values(rows, [
+        field for field, value in rows[0].items()
+        if isinstance(value, (str, int))
+        and any(row[field] != value for row in rows)])
+
+# %%
+try:
+    measured("12_fcn", method="FCN-8", metric="pole IoU")
+except ValueError as error:
+    print(str(error).replace("; ", ";\n"))
 
 # %% [markdown]
 # Data sets are large, and most of them may not be handed on. They lie
@@ -586,7 +651,7 @@ assert not [f for f in findings if f.state == "missing"]
 #   guesses it.
 # - `SEGLIB_DATA` and `SEGLIB_WEIGHTS` say where data and weights lie.
 # - `results(name)` reads what was measured once, and says so if it was
-#   not.
+#   not; `measured(name, …)` takes the one row that fits.
 #
 # ## Exercises
 #
