@@ -39,7 +39,8 @@ from torch import nn
 from torch.nn import functional as F
 
 # %% tags=["export"]
-from seglib.fcn import Standardise, vgg_stages
+from seglib.fcn import (
+    Standardise, imagenet_state, large_enough, vgg_stages)
 from seglib.networks import peak_bytes
 from seglib.training import BatchNorm
 
@@ -299,13 +300,10 @@ def _up(storeys, back, x, carried):
         x = storey(back(x, *carried.pop()))
     return x
 
-
-def _checked(x):
-    height, width = x.shape[2:]
-    if min(height, width) < 32:
-        raise ValueError(f"x is {height} x {width} pixels; needed: 32 x"
-                         " 32 or more")
-    return x
+# %% tags=["export"]
+def _encoder(in_channels, width):
+    return (Standardise(in_channels),
+            vgg_stages(in_channels, width=width, norm=True))
 
 # %% tags=["export"]
 class SegNet(nn.Module):
@@ -320,11 +318,14 @@ class SegNet(nn.Module):
     width : int
         Channels of the first storey, 64 in the paper; all others are
         scaled with it.
+    weights : "imagenet" or dict, optional
+        For the encoder; see `load_vgg`.
 
     Raises
     ------
     ValueError
-        In `forward`, if a picture has fewer than 32 rows or columns.
+        If `weights` do not fit; in `forward`, if a picture has fewer
+        than 32 rows or columns.
 
     Notes
     -----
@@ -341,15 +342,15 @@ class SegNet(nn.Module):
     back = staticmethod(unpool)
 
     def __init__(self, num_classes: int, in_channels: int = 3, *,
-                 width: int = 64):
+                 width: int = 64, weights=None):
         super().__init__()
-        self.input = Standardise(in_channels)
-        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.input, self.encoder = _encoder(in_channels, width)
         self.decoder = _mirrored(nn.Conv2d, width, 1)
         self.score = _conv(nn.Conv2d, width, num_classes)
+        _begin_with(self, weights)
 
     def forward(self, x):
-        x, carried = _down(self.encoder, self.input(_checked(x)))
+        x, carried = _down(self.encoder, self.input(large_enough(x)))
         return self.score(_up(self.decoder, self.back, x, carried))
 
 # %% [markdown]
@@ -375,7 +376,7 @@ with torch.device("meta"):
 print(f"{parameters(paper):,}")
 
 # %% [markdown]
-# ### Whose eyes are these?
+# ### Starting from VGG's weights
 #
 # The paper starts the encoder from VGG's weights for ImageNet. Ours has
 # the same layers in the same order as torchvision's `vgg16_bn`
@@ -390,34 +391,48 @@ def load_vgg(model, state) -> None:
     ----------
     model : SegNet or DeconvNet
         For three channels, in the paper's width.
-    state : dict
-        The state dict of a `vgg16_bn`.
+    state : "imagenet" or dict
+        The state dict of a `vgg16_bn`, or torchvision's own by way of
+        `imagenet_state`.
 
     Raises
     ------
     ValueError
         If the layers are not the same.
+    ConnectionError
+        If "imagenet" cannot be had; see `imagenet_state`.
     """
     mine = model.encoder.state_dict()
-    theirs = [value for key, value in state.items()
-              if key.startswith("features.")]
+    width, channels, *_ = next(iter(mine.values())).shape
+    if (width, channels) != (64, 3):
+        raise ValueError(f"model has width {width} for {channels}"
+                         " channels; needed: 64 for 3, as vgg16_bn")
+    theirs = _features(imagenet_state("vgg16_bn")
+                       if state == "imagenet" else state)
     if [v.shape for v in theirs] != [v.shape for v in mine.values()]:
         raise ValueError(f"state has {len(theirs)} features that do not"
-                         " fit; needed: those of vgg16_bn, and a model"
-                         " of width 64 for 3 channels")
+                         " fit; needed: those of vgg16_bn")
     model.encoder.load_state_dict(dict(zip(mine, theirs)))
 
+# %% tags=["export"]
+def _begin_with(model, weights):
+    if weights is not None:
+        load_vgg(model, weights)
+
+
+def _features(state):
+    return [value for key, value in state.items()
+            if key.startswith("features.")]
+
 # %% [markdown]
-# Random weights are enough to see that the two compute the same; the
-# places are by the way.
+# Random weights are enough to see that the two compute the same.
 
 # %%
-vgg = torchvision.models.vgg16_bn(weights=None).features.eval()
-segnet = SegNet(11).eval()
-load_vgg(segnet, vgg.state_dict(prefix="features."))
+vgg = torchvision.models.vgg16_bn(weights=None).eval()
+segnet = SegNet(11, weights=vgg.state_dict()).eval()
 x = torch.rand(1, 3, 64, 96)
 with torch.inference_mode():
-    theirs, ours = vgg(segnet.input(x)), segnet.input(x)
+    theirs, ours = vgg.features(segnet.input(x)), segnet.input(x)
     for storey in segnet.encoder:
         ours, _ = pool(storey(ours))
 assert torch.allclose(ours, theirs, atol=1e-5)
@@ -517,11 +532,14 @@ class DeconvNet(nn.Module):
     size : (height, width)
         Multiples of 32. It sees pictures in this size; others are
         resized on the way in, and their scores on the way out.
+    weights : "imagenet" or dict, optional
+        For the encoder; see `load_vgg`.
 
     Raises
     ------
     ValueError
-        If `size` will not do, or a picture is smaller than 32 x 32.
+        If `size` or `weights` will not do, or a picture is smaller than
+        32 x 32.
 
     Notes
     -----
@@ -536,17 +554,17 @@ class DeconvNet(nn.Module):
     """
 
     def __init__(self, num_classes: int, in_channels: int = 3, *,
-                 width: int = 64, size: tuple[int, int] = (224, 224)):
+                 width: int = 64, size=(224, 224), weights=None):
         super().__init__()
         self.size, places = tuple(size), _places(size)
-        self.input = Standardise(in_channels)
-        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.input, self.encoder = _encoder(in_channels, width)
         self.waist = _waist(8 * width, 64 * width, places)
         self.decoder = _mirrored(nn.ConvTranspose2d, width, 2)
         self.score = _conv(nn.Conv2d, width, num_classes, 1, 0)
+        _begin_with(self, weights)
 
     def forward(self, x):
-        inside = _resized(_checked(x), self.size)
+        inside = _resized(large_enough(x), self.size)
         low, carried = _down(self.encoder, self.input(inside))
         high = _up(self.decoder, unpool, self.waist(low), carried)
         return _resized(self.score(high), x.shape[2:])
