@@ -163,6 +163,11 @@ def _encoder(in_channels, width):
             vgg_stages(in_channels, width=width, norm=True))
 
 
+def _begin_with(model, weights):
+    if weights is not None:
+        load_vgg(model, weights)
+
+
 class SegNet(nn.Module):
     """VGG16 down, its mirror image up; the places are carried across.
 
@@ -251,11 +256,6 @@ def load_vgg(model, state) -> None:
         raise ValueError(f"state has {len(theirs)} features that do not"
                          " fit; needed: those of vgg16_bn")
     model.encoder.load_state_dict(dict(zip(mine, theirs)))
-
-
-def _begin_with(model, weights):
-    if weights is not None:
-        load_vgg(model, weights)
 
 
 def _features(state):
