@@ -12,7 +12,7 @@
 #   seglib:
 #     minutes:
 #       gpu: 0.4
-#       laptop: 0.7
+#       laptop: 0.6
 #     module: segnet
 # ---
 
@@ -27,7 +27,7 @@
 # parameter; count the bytes that a network holds at once, without
 # running it; and tell a measured saving from a promised one.
 #
-# **You need** the fit-and-judge of chapter 11, the VGG encoder of
+# **You need** `fit` and `evaluate` (chapter 11), the VGG encoder of
 # chapter 12, the U-Net of chapter 13.
 #
 # **Exports** `SegNet`, `DeconvNet`, `load_vgg`, `pool`, `unpool`,
@@ -39,21 +39,20 @@ from torch import nn
 from torch.nn import functional as F
 
 # %% tags=["export"]
-from seglib.fcn import Standardise, vgg_stages
+from seglib.fcn import (
+    Standardise, imagenet_state, large_enough, vgg_stages)
 from seglib.networks import peak_bytes
 from seglib.training import BatchNorm
 
 # %%
-from collections import Counter
-from functools import partial
-
+import matplotlib.pyplot as plt
 import numpy as np
 import torchvision
 
-from seglib.display import describe, paint, show
-from seglib.environment import results
-from seglib.fcn import FCN8s, receptive_field
-from seglib.networks import diagram
+from seglib.display import describe, figure, paint, show
+from seglib.environment import measured
+from seglib.fcn import receptive_field
+from seglib.networks import diagram, operations, parameters
 from seglib.scenes import StreetScenes
 from seglib.training import evaluate, fit, predict
 from seglib.unet import UNet
@@ -75,9 +74,9 @@ values, where = F.max_pool2d(a[None, None], 2, return_indices=True)
 print(values[0, 0], where[0, 0], sep="\n")
 
 # %% [markdown]
-# The second table is the way we came: number 4 of the sixteen, counted
-# along the rows, is the 4 in the second row; number 12 is the first of
-# two equal ones. On the way up, each value goes back to where it was
+# The second table is the way we came: number 4, counting from 0 along
+# the rows, is the 4 in the second row; number 12 is the first of two
+# equal ones. On the way up, each value goes back to where it was
 # found, and everybody else gets a zero. This is **{term}`unpooling`**.
 
 # %%
@@ -114,10 +113,10 @@ assert gradient.equal(back)
 # ## What if the side is odd?
 #
 # CamVid's pictures have 360 × 480 pixels, and 360 is 45 times 8: after
-# three poolings we stand at 45 × 60, and half of 45 there is not.
-# PyTorch rounds down and drops the last row. SegNet's authors worked in
-# Caffe, which rounds *up*: the last window is merely half full, and
-# nobody is lost. We round up.
+# three poolings we stand at 45 × 60, and 45 is odd. PyTorch rounds down
+# and drops the last row. SegNet's authors worked in Caffe, which rounds
+# *up*: the last window is merely half full, and no row is lost. We
+# round up.
 #
 # On the way back, 23 rows would become 46. A window has no memory of
 # how full it was, so the size has to be carried as well.
@@ -299,13 +298,15 @@ def _up(storeys, back, x, carried):
         x = storey(back(x, *carried.pop()))
     return x
 
+# %% tags=["export"]
+def _encoder(in_channels, width):
+    return (Standardise(in_channels),
+            vgg_stages(in_channels, width=width, norm=True))
 
-def _checked(x):
-    height, width = x.shape[2:]
-    if min(height, width) < 32:
-        raise ValueError(f"x is {height} x {width} pixels; needed: 32 x"
-                         " 32 or more")
-    return x
+
+def _begin_with(model, weights):
+    if weights is not None:
+        load_vgg(model, weights)
 
 # %% tags=["export"]
 class SegNet(nn.Module):
@@ -320,11 +321,14 @@ class SegNet(nn.Module):
     width : int
         Channels of the first storey, 64 in the paper; all others are
         scaled with it.
+    weights : "imagenet" or dict, optional
+        For the encoder; see `load_vgg`.
 
     Raises
     ------
     ValueError
-        In `forward`, if a picture has fewer than 32 rows or columns.
+        If `weights` do not fit; in `forward`, if a picture has fewer
+        than 32 rows or columns.
 
     Notes
     -----
@@ -341,15 +345,15 @@ class SegNet(nn.Module):
     back = staticmethod(unpool)
 
     def __init__(self, num_classes: int, in_channels: int = 3, *,
-                 width: int = 64):
+                 width: int = 64, weights=None):
         super().__init__()
-        self.input = Standardise(in_channels)
-        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.input, self.encoder = _encoder(in_channels, width)
         self.decoder = _mirrored(nn.Conv2d, width, 1)
         self.score = _conv(nn.Conv2d, width, num_classes)
+        _begin_with(self, weights)
 
     def forward(self, x):
-        x, carried = _down(self.encoder, self.input(_checked(x)))
+        x, carried = _down(self.encoder, self.input(large_enough(x)))
         return self.score(_up(self.decoder, self.back, x, carried))
 
 # %% [markdown]
@@ -367,15 +371,12 @@ diagram(SegNet(13, width=8), torch.rand(1, 3, 96, 128), depth=2)
 # and counted on any laptop.
 
 # %% tags=["nbval-check-output"]
-def parameters(model):
-    return sum(p.numel() for p in model.parameters())
-
 with torch.device("meta"):
     paper = SegNet(11)
 print(f"{parameters(paper):,}")
 
 # %% [markdown]
-# ### Whose eyes are these?
+# ### Starting from VGG's weights
 #
 # The paper starts the encoder from VGG's weights for ImageNet. Ours has
 # the same layers in the same order as torchvision's `vgg16_bn`
@@ -390,34 +391,43 @@ def load_vgg(model, state) -> None:
     ----------
     model : SegNet or DeconvNet
         For three channels, in the paper's width.
-    state : dict
-        The state dict of a `vgg16_bn`.
+    state : "imagenet" or dict
+        The state dict of a `vgg16_bn`, or torchvision's own by way of
+        `imagenet_state`.
 
     Raises
     ------
     ValueError
         If the layers are not the same.
+    ConnectionError
+        If "imagenet" cannot be had; see `imagenet_state`.
     """
     mine = model.encoder.state_dict()
-    theirs = [value for key, value in state.items()
-              if key.startswith("features.")]
+    width, channels, *_ = next(iter(mine.values())).shape
+    if (width, channels) != (64, 3):
+        raise ValueError(f"model has width {width} for {channels}"
+                         " channels; needed: 64 for 3, as vgg16_bn")
+    theirs = _features(imagenet_state("vgg16_bn")
+                       if state == "imagenet" else state)
     if [v.shape for v in theirs] != [v.shape for v in mine.values()]:
         raise ValueError(f"state has {len(theirs)} features that do not"
-                         " fit; needed: those of vgg16_bn, and a model"
-                         " of width 64 for 3 channels")
+                         " fit; needed: those of vgg16_bn")
     model.encoder.load_state_dict(dict(zip(mine, theirs)))
 
+# %% tags=["export"]
+def _features(state):
+    return [value for key, value in state.items()
+            if key.startswith("features.")]
+
 # %% [markdown]
-# Random weights are enough to see that the two compute the same; the
-# places are by the way.
+# Random weights are enough to see that the two compute the same.
 
 # %%
-vgg = torchvision.models.vgg16_bn(weights=None).features.eval()
-segnet = SegNet(11).eval()
-load_vgg(segnet, vgg.state_dict(prefix="features."))
+vgg = torchvision.models.vgg16_bn(weights=None).eval()
+segnet = SegNet(11, weights=vgg.state_dict()).eval()
 x = torch.rand(1, 3, 64, 96)
 with torch.inference_mode():
-    theirs, ours = vgg(segnet.input(x)), segnet.input(x)
+    theirs, ours = vgg.features(segnet.input(x)), segnet.input(x)
     for storey in segnet.encoder:
         ours, _ = pool(storey(ours))
 assert torch.allclose(ours, theirs, atol=1e-5)
@@ -434,7 +444,7 @@ del segnet, vgg
 # %%
 windows = 64 * 360 * 480 // 4           # of the first storey
 kept = {"maps, fp32": 4 * windows * 4, "maps, bf16": 4 * windows * 2,
-        "places, as PyTorch keeps them": windows * indices.itemsize,
+        "places, as PyTorch keeps them": windows * torch.int64.itemsize,
         "places, in two bits": windows // 4}
 for what, size in kept.items():
     print(f"{what:30} {size / 2**20:5.1f} MiB")
@@ -453,44 +463,66 @@ for what, size in kept.items():
 # the time.
 
 # %%
-x = torch.empty(1, 3, 360, 480, device="meta")
-with torch.device("meta"):
-    full = {"SegNet": SegNet(11), "U-Net": UNet(11)}
-for name, model in full.items():
-    peaks = [peak_bytes(model.to(kind), x.to(kind), training) / 2**20
-             for kind in (torch.float32, torch.bfloat16)
-             for training in (False, True)]
-    print(name, [f"{peak:.0f} MiB" for peak in peaks])
+peaks = {}
+for kind in torch.float32, torch.bfloat16:
+    for name, make in ("SegNet", SegNet), ("U-Net", UNet):
+        with torch.device("meta"):
+            x, model = torch.empty(1, 3, 360, 480), make(11).to(kind)
+        for training in False, True:
+            peaks[name, kind, training] = peak_bytes(
+                model, x.to(kind), training) / 2**20
+
+# %%
+cases = {"in use, fp32": (torch.float32, False),
+         "in use, bf16": (torch.bfloat16, False),
+         "in training, fp32": (torch.float32, True),
+         "in training, bf16": (torch.bfloat16, True)}
+held = {name: [peaks[name, *case] for case in cases.values()]
+        for name in ("SegNet", "U-Net")}
+fig, ax = plt.subplots(figsize=(6.4, 3))
+for i, (name, most) in enumerate(held.items()):
+    bars = ax.bar(np.arange(4) + 0.4 * i, most, 0.36, label=name)
+    ax.bar_label(bars, fmt="%.0f")
+ax.set_xticks(np.arange(4) + 0.2, cases)
+ax.set_ylabel("MiB at most")
+ax.margins(y=0.12)
+ax.legend()
+
+# %%
+figure(fig, alt="What SegNet and U-Net hold at most. " + " ".join(
+    f"{case.capitalize()}: {ours:.0f} and {theirs:.0f} MiB."
+    for case, ours, theirs in zip(cases, *held.values())))
 
 # %% [markdown]
-# Each row is in use and in training, first in fp32, then in bf16. In
-# use SegNet holds half of what U-Net holds, although its places are so
-# fat: U-Net's worst moment is on the uppermost storey, where it lays
+# In use SegNet holds half of what U-Net holds, although its places are
+# so fat: U-Net's worst moment is on the uppermost storey, where it lays
 # two maps side by side, which makes a third. (In bf16 the places do not
 # shrink, but the worst moment is elsewhere.) **In training the saving
 # is nearly gone**, and not for any fault of the idea: the backward pass
 # wants every map anyway, carried across or not.
 
 # %%
-in_use, in_training = ({name: peak_bytes(model, x.bfloat16(), training)
-                        for name, model in full.items()}
-                       for training in (False, True))
-assert in_use["SegNet"] < 0.6 * in_use["U-Net"]
-assert in_training["SegNet"] > 0.8 * in_training["U-Net"]
+for kind in torch.float32, torch.bfloat16:
+    in_use, in_training = (
+        peaks["SegNet", kind, training]
+        / peaks["U-Net", kind, training]
+        for training in (False, True))
+    assert in_use < 0.6 and in_training > 0.8
 
 # %% [markdown]
 # ## And with a waist?
 #
-# A few months earlier, Noh and others {cite}`noh2015` had gone up by
+# In May 2015, ten days before the first version of SegNet (arXiv
+# 1505.04366 and 1505.07293), Noh and others {cite}`noh2015` went up by
 # unpooling as well. Their **DeconvNet** keeps more of VGG: its first
 # matrix, which looks at all 7 × 7 places of the lowest map at once, and
 # makes 4096 numbers for the whole picture. From this waist a transposed
 # convolution unfolds 7 × 7 places again.
 #
-# And between the unpoolings stand *deconvolutions*. The word has made
-# careers. What is a transposed convolution of 3 × 3 with stride 1? Each
-# input writes a weighted stamp onto its neighbourhood. So each output
-# collects from its neighbourhood, with the stamp turned around:
+# And between the unpoolings stand *deconvolutions*. What is a
+# transposed convolution of 3 × 3 with stride 1? Each input writes a
+# weighted stamp onto its neighbourhood. So each output collects from
+# its neighbourhood, with the stamp turned around:
 
 # %%
 up = nn.ConvTranspose2d(6, 4, 3, padding=1)
@@ -500,9 +532,12 @@ assert torch.allclose(up(x), F.conv2d(x, turned, up.bias, padding=1),
                       atol=1e-6)
 
 # %% [markdown]
-# An ordinary convolution, then. Nothing is deconvolved, and nothing is
-# learnt about upsampling: in both networks the unpooling makes the
-# size. The waist is what makes the difference, and it is dear:
+# An ordinary convolution, then, and nothing is deconvolved. Above the
+# waist nothing is learnt about upsampling: in both networks the
+# unpooling makes the size. In the waist it is: 7 × 7 places out of one.
+# (There the stamps do not overlap, and each output has 49 times fewer
+# inputs than `fan_out` says; the batch normalisation behind it does not
+# mind.) The waist is what makes the difference, and it is dear:
 
 # %% tags=["export"]
 class DeconvNet(nn.Module):
@@ -517,11 +552,14 @@ class DeconvNet(nn.Module):
     size : (height, width)
         Multiples of 32. It sees pictures in this size; others are
         resized on the way in, and their scores on the way out.
+    weights : "imagenet" or dict, optional
+        For the encoder; see `load_vgg`.
 
     Raises
     ------
     ValueError
-        If `size` will not do, or a picture is smaller than 32 x 32.
+        If `size` or `weights` will not do, or a picture is smaller than
+        32 x 32.
 
     Notes
     -----
@@ -536,17 +574,17 @@ class DeconvNet(nn.Module):
     """
 
     def __init__(self, num_classes: int, in_channels: int = 3, *,
-                 width: int = 64, size: tuple[int, int] = (224, 224)):
+                 width: int = 64, size=(224, 224), weights=None):
         super().__init__()
         self.size, places = tuple(size), _places(size)
-        self.input = Standardise(in_channels)
-        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.input, self.encoder = _encoder(in_channels, width)
         self.waist = _waist(8 * width, 64 * width, places)
         self.decoder = _mirrored(nn.ConvTranspose2d, width, 2)
         self.score = _conv(nn.Conv2d, width, num_classes, 1, 0)
+        _begin_with(self, weights)
 
     def forward(self, x):
-        inside = _resized(_checked(x), self.size)
+        inside = _resized(large_enough(x), self.size)
         low, carried = _down(self.encoder, self.input(inside))
         high = _up(self.decoder, unpool, self.waist(low), carried)
         return _resized(self.score(high), x.shape[2:])
@@ -579,9 +617,9 @@ print(f"{parameters(deconvnet):,}, of which"
 # ## Do the places help?
 #
 # Two networks, alike to the last weight: SegNet, and one that goes up
-# by way of the corners. Streets at two thirds of their size, full of
-# poles, an eighth of the paper's width, 80 steps: enough to see who
-# gets ahead.
+# by way of the corners. Small streets, 64 × 96 pixels, full of poles,
+# an eighth of the paper's width, 80 steps: enough to see who gets
+# ahead.
 
 # %%
 class Corners(SegNet):
@@ -626,12 +664,13 @@ show(one.image, *map(paint, found), paint(one.mask), classes=names,
      + ["The truth: " + describe(one.mask, names)])
 
 # %% [markdown]
-# The places help, and without those that it has learnt with SegNet is
-# lost. **What went wrong** all the same? Look for the poles. A place
-# says where the largest of four was, channel by channel, and nothing
-# about what it was. What the thing *is* has to be known at the bottom,
-# where a pole is a sliver of one of 2 × 3 places; and so early in a
-# training it is not. A U-Net's map can be asked again on every storey.
+# With this seed the places help a little, and without those that it has
+# learnt with SegNet is lost. (Three seeds follow.) **What went wrong**
+# all the same? Look for the poles. A place says where the largest of
+# four was, channel by channel, and nothing about what it was. What the
+# thing *is* has to be known at the bottom, where a pole is a sliver of
+# one of 2 × 3 places; and so early in a training it is not. A U-Net's
+# map can be asked again on every storey.
 #
 # ## Who is better, then?
 #
@@ -640,48 +679,68 @@ show(one.image, *map(paint, found), paint(one.mask), classes=names,
 # CamVid nothing is transferred: 266 photographs have to do.
 
 # %%
-measured = (results("14_segnet")["rows"]
-            + results("14_camvid")["rows"])
-
-def of(dataset, method, metric):
-    return next(row for row in measured if row["metric"] == metric
-                and row["method"] == method
-                and row["dataset"].startswith(dataset))
-
-def table(dataset, methods, metrics):
+def table(file, methods, metrics, **where):
     for metric in metrics:
         print(metric)
         for method in methods:
-            row = of(dataset, method, metric)
+            row = measured(file, method=method, metric=metric, **where)
             print(f"    {method:22}{row['value']:8.3f}"
                   f" [{row['low']:.3f}, {row['high']:.3f}]")
 
+def in_order(file, metric, *methods, **where):
+    """Whether each has its whole band above that of the next."""
+    rows = [measured(file, method=method, metric=metric, **where)
+            for method in methods]
+    return all(a["low"] > b["high"] for a, b in zip(rows, rows[1:]))
+
 # %%
 networks = "FCN-8s", "U-Net", "SegNet"
-table("StreetScenes", (*networks, "SegNet without places"),
+seconds = "core-seconds of training"
+table("14_segnet", (*networks, "SegNet without places"),
       ("pole IoU", "fence IoU", "mean IoU", "boundary F, 1 px",
-       "core-seconds of training"))
+       seconds))
+assert in_order("14_segnet", "pole IoU", "U-Net", "FCN-8s", "SegNet",
+                "SegNet without places")
+assert not in_order("14_segnet", "mean IoU", "SegNet",
+                    "SegNet without places")
+assert in_order("14_segnet", seconds, "U-Net", "SegNet", "FCN-8s")
 
 # %%
-table("CamVid", networks, (
+table("14_camvid", networks, (
     "mean IoU", "mean IoU, frequent classes", "boundary F, 1 px",
-    "core-seconds of training"))
-
-# %%
-poles = {name: of("StreetScenes", name, "pole IoU")
-         for name in networks}
-assert poles["U-Net"]["low"] > poles["FCN-8s"]["high"]
-assert poles["FCN-8s"]["low"] > poles["SegNet"]["high"]
+    seconds))
+assert in_order("14_camvid", "mean IoU", "FCN-8s", "U-Net", "SegNet")
+for other in "FCN-8s", "SegNet":
+    assert in_order("14_camvid", "boundary F, 1 px", "U-Net", other)
 
 # %% [markdown]
-# Ask for the poles, and the order is that of what is carried across:
-# whole maps first, then scores, then places. Places cost least, and so
-# soon they are worth least. (In the mean over all classes a poor seed
-# of the U-Net comes down to FCN-8s. All were trained with 0.01, which
-# was better for each of them than 0.003; SegNet gains most by it.) With
-# so few photographs FCN-8s is ahead; why, these numbers do not say.
+# The places do help: for poles the bands of SegNet with and without
+# them lie apart, though those of the mean IoU overlap. But ask for the
+# poles, and the order is that of what is carried across: whole maps
+# first, then scores, then places. It is not the order of the prices:
+# FCN-8s takes the fewest seconds, U-Net the most. (In the mean over all
+# classes a poor seed of the U-Net comes down to FCN-8s. All were
+# trained with 0.01, which was preferred to 0.003 with one seed: for
+# FCN-8s and U-Net on training scenes, for SegNet on half of those that
+# judge, which flatters it a little.) With so few photographs FCN-8s is
+# ahead in mean IoU, and U-Net at the boundaries; why, these numbers do
+# not say.
 #
-# ## Which dial does it no good?
+# DeconvNet is missing: its window of 224 × 224 has eight times as many
+# pixels as our small streets, and takes eight times as long. But it has
+# a `size`, and at 64 × 96 the waist takes in 2 × 3 places.
+
+# %%
+where = {"dataset": "StreetScenes 96 × 64, thin"}
+table("14_deconvnet", ("SegNet", "DeconvNet"),
+      ("pole IoU", "mean IoU", seconds), **where)
+for pair in ("SegNet", "DeconvNet"), ("DeconvNet", "SegNet"):
+    assert not in_order("14_deconvnet", "mean IoU", *pair, **where)
+
+# %% [markdown]
+# In 80 steps it learns about as much as SegNet: the bands overlap.
+#
+# ## Does it use what it can see?
 #
 # The ambiguous street of chapters 10 and 11 again: road and canal look
 # alike, cars and boats hide under the same tarpaulin, and only the caps
@@ -692,13 +751,10 @@ assert poles["FCN-8s"]["low"] > poles["SegNet"]["high"]
 # %%
 neutral = {"size": (64, 96), "ambiguity": 1, "sides": 0}
 lessons = list(StreetScenes(300, seed=0, **neutral))
-unsure = {}
-for name, make in (("SegNet", SegNet), ("FCN-8s", partial(
-        FCN8s, norm=True, padded=True))):
-    torch.manual_seed(0)
-    unsure[name] = make(13, width=8)
-    fit(unsure[name], lessons, **recipe | {
-        "steps": 180, "every": 180, "batch_size": 16})
+torch.manual_seed(0)
+unsure = SegNet(13, width=8)
+fit(unsure, lessons, **recipe | {
+    "steps": 180, "every": 180, "batch_size": 16})
 
 # %%
 true = StreetScenes(40, seed=1, **neutral)
@@ -713,21 +769,34 @@ def minds_the_caps(net):
         changed.append(now != then)
     return np.concatenate(changed).mean()
 
-minded = {name: minds_the_caps(net) for name, net in unsure.items()}
-print({name: f"{share:.0%}" for name, share in minded.items()})
-assert minded["SegNet"] < 0.2 and minded["FCN-8s"] > 0.7
+minded = minds_the_caps(unsure)
+print(f"{minded:.0%} of the vehicles' pixels")
+assert minded < 0.2
+
+# %% [markdown]
+# Three seeds, and two more networks with the same encoder, lessons and
+# steps, from the results file:
+
+# %%
+where = {"dataset": "StreetScenes 96 × 64, ambiguous"}
+metric = "pixels that mind the caps"
+methods = "SegNet", "DeconvNet", "FCN-8s"
+table("14_deconvnet", methods, (metric,), **where)
+*few, many = (measured("14_deconvnet", method=method, metric=metric,
+                       **where) for method in methods)
+assert max(row["high"] for row in few) < 0.2 and many["low"] > 0.7
 
 # %% [markdown]
 # It does not. The caps are in its view, and in its lessons, and its
-# answers stay what they are when the caps are exchanged; those of an
-# FCN with the same encoder, lessons and steps follow. To *be able* to
-# see is not to look. (In so few steps: we do not say that it never
-# will.) We suspect what lies at the bottom. There are 2 × 3 places
-# left in either network; SegNet goes over them with 3 × 3, and back up,
-# while a 7 × 7 convolution of chapter 12's takes in all of them at
-# once, and hands the result to scores that lie close by.
+# answers stay what they are when the caps are exchanged; those of the
+# FCN follow. To *be able* to see is not to look. (In so few steps: we
+# do not say that it never will.) Is it for want of a layer that takes
+# in the whole picture at once, like the FCN's 7 × 7 convolution where
+# 2 × 3 places are left? DeconvNet has one, its waist, and does not look
+# either. What only the FCN has are scores that lie close behind that
+# layer; we suspect that, and have not shown it.
 #
-# That one layer has most of FCN's parameters, and works where the
+# That one layer has most of the FCN's parameters, and works where the
 # picture has been shrunk thirty-two times. Must one shrink so far, or
 # pay so much, to look far? Chapter 15 takes an ordinary 3 × 3
 # convolution and pulls its nine points apart.
@@ -737,27 +806,19 @@ assert minded["SegNet"] < 0.2 and minded["FCN-8s"] > 0.7
 #
 # ### Claim: SegNet builds on U-Net and concatenates encoder features
 #
-# PyTorch can write down every operation of a network. Which of them
-# join what comes from below with what comes from across?
+# `operations` of appendix A11 counts what a network calls. What joins
+# what comes from below with what comes from across?
 
 # %%
-def operations(model):
-    program = torch.export.export(model.eval(),
-                                  (torch.rand(1, 3, 64, 64),))
-    return Counter(node.target.__name__.split(".")[0]
-                   for node in program.graph.nodes
-                   if node.op == "call_function")
-
-for model in SegNet(13, width=4), UNet(13, width=4):
-    found = operations(model)
-    print(type(model).__name__, {name: found[name] for name in (
+x = torch.rand(1, 3, 64, 64)
+used, others = (operations(net(13, width=4), x)
+                for net in (SegNet, UNet))
+for name, found in ("SegNet", used), ("U-Net", others):
+    print(name, {what: found[what] for what in (
         "cat", "max_unpool2d", "conv_transpose2d")})
-
-# %%
-used = operations(SegNet(13, width=4))
 assert used["cat"] == used["conv_transpose2d"] == 0
 assert used["max_unpool2d"] == 5
-assert operations(UNet(13, width=4))["cat"] == 4
+assert others["cat"] == 4
 
 # %% [markdown]
 # **Verdict: false.** Nothing is concatenated, and of the encoder's maps
@@ -769,7 +830,8 @@ assert operations(UNet(13, width=4))["cat"] == 4
 # %%
 values, indices = pool(torch.rand(1, 8, 32, 32))
 convolutions = [layer for storey in SegNet(13, width=4).decoder
-                for layer in storey if isinstance(layer, nn.Conv2d)]
+                for layer in storey if isinstance(
+                    layer, (nn.Conv2d, nn.ConvTranspose2d))]
 assert unpool(values, indices, (32, 32)).count_nonzero() == 8 * 16**2
 assert {layer.stride for layer in convolutions} == {(1, 1)}
 assert not any(layer.transposed for layer in convolutions)
@@ -808,25 +870,28 @@ assert in_theory == {"SegNet": 392, "U-Net": 200}
 
 # %%
 metric = "columns with 90 % of the gradient"
-table("StreetScenes", networks, (metric,))
-wide, narrow = (of("StreetScenes", name, metric)
-                for name in ("SegNet", "U-Net"))
-assert wide["value"] < in_theory["SegNet"]
+table("14_segnet", networks, (metric,))
+assert in_order("14_segnet", metric, "SegNet", "U-Net")
 
 # %% [markdown]
-# **Verdict: true of the theory**, nearly twice as much. Of the use that
-# is made of it the dial above has told: in 180 steps, none.
+# **Verdict: true in theory**, nearly twice as much, **and of the
+# gradient**, where the bands are apart. That context can be reached
+# does not mean that it is used: see the dial above.
 #
 # ## What the paper did and we didn't
 #
 # - **SegNet** {cite}`badrinarayanan2017` is trained at 360 × 480, in
-#   full width, and much longer, by SGD; `load_vgg` pours VGG's weights
-#   into its encoder, if you have them. Its authors claim that it is
-#   frugal *during inference*, which is what we have found.
-# - **DeconvNet** {cite}`noh2015` is trained in two stages, and asked
-#   about many proposals in each picture, whose answers are put
-#   together; joined with an FCN, and refined by a CRF, it gets better
-#   still. We built the network, not the machinery around it. Where its
+#   full width, and much longer, by SGD, from VGG's weights:
+#   `SegNet(11, weights="imagenet")` fetches them. The mean IoU of 60.1
+#   on CamVid is its authors', as other papers quote it; 50.2 and 46.4
+#   are quoted too, for other protocols. They claim that it is frugal
+#   *during inference*, which is what we have found.
+# - **DeconvNet** {cite}`noh2015` has 252 million parameters, as
+#   commonly quoted; we count 251.8. It is trained in two stages, and
+#   asked about many proposals in each picture, whose answers are put
+#   together: mean IoU 69.6 on VOC 2012's test side as others quote it,
+#   70.5 with a CRF, and, in the authors' abstract, 72.5 joined with an
+#   FCN. We built the network, not the machinery around it. Where its
 #   window is not the picture, we resize the whole picture instead.
 #
 #

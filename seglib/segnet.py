@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from seglib.fcn import Standardise, vgg_stages
+from seglib.fcn import (
+    Standardise, imagenet_state, large_enough, vgg_stages)
 from seglib.networks import peak_bytes
 from seglib.training import BatchNorm
 
@@ -157,12 +158,14 @@ def _up(storeys, back, x, carried):
     return x
 
 
-def _checked(x):
-    height, width = x.shape[2:]
-    if min(height, width) < 32:
-        raise ValueError(f"x is {height} x {width} pixels; needed: 32 x"
-                         " 32 or more")
-    return x
+def _encoder(in_channels, width):
+    return (Standardise(in_channels),
+            vgg_stages(in_channels, width=width, norm=True))
+
+
+def _begin_with(model, weights):
+    if weights is not None:
+        load_vgg(model, weights)
 
 
 class SegNet(nn.Module):
@@ -177,11 +180,14 @@ class SegNet(nn.Module):
     width : int
         Channels of the first storey, 64 in the paper; all others are
         scaled with it.
+    weights : "imagenet" or dict, optional
+        For the encoder; see `load_vgg`.
 
     Raises
     ------
     ValueError
-        In `forward`, if a picture has fewer than 32 rows or columns.
+        If `weights` do not fit; in `forward`, if a picture has fewer
+        than 32 rows or columns.
 
     Notes
     -----
@@ -202,20 +208,20 @@ class SegNet(nn.Module):
     back = staticmethod(unpool)
 
     def __init__(self, num_classes: int, in_channels: int = 3, *,
-                 width: int = 64):
+                 width: int = 64, weights=None):
         super().__init__()
-        self.input = Standardise(in_channels)
-        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.input, self.encoder = _encoder(in_channels, width)
         self.decoder = _mirrored(nn.Conv2d, width, 1)
         self.score = _conv(nn.Conv2d, width, num_classes)
+        _begin_with(self, weights)
 
     def forward(self, x):
-        x, carried = _down(self.encoder, self.input(_checked(x)))
+        x, carried = _down(self.encoder, self.input(large_enough(x)))
         return self.score(_up(self.decoder, self.back, x, carried))
 
 
-# Whose eyes are these?
-# ---------------------
+# Starting from VGG's weights
+# ---------------------------
 
 def load_vgg(model, state) -> None:
     """Give an encoder the convolutions of torchvision's `vgg16_bn`.
@@ -224,26 +230,37 @@ def load_vgg(model, state) -> None:
     ----------
     model : SegNet or DeconvNet
         For three channels, in the paper's width.
-    state : dict
-        The state dict of a `vgg16_bn`.
+    state : "imagenet" or dict
+        The state dict of a `vgg16_bn`, or torchvision's own by way of
+        `imagenet_state`.
 
     Raises
     ------
     ValueError
         If the layers are not the same.
+    ConnectionError
+        If "imagenet" cannot be had; see `imagenet_state`.
 
     Chapter
     -------
-    14 SegNet, "Whose eyes are these?".
+    14 SegNet, "Starting from VGG's weights".
     """
     mine = model.encoder.state_dict()
-    theirs = [value for key, value in state.items()
-              if key.startswith("features.")]
+    width, channels, *_ = next(iter(mine.values())).shape
+    if (width, channels) != (64, 3):
+        raise ValueError(f"model has width {width} for {channels}"
+                         " channels; needed: 64 for 3, as vgg16_bn")
+    theirs = _features(imagenet_state("vgg16_bn")
+                       if state == "imagenet" else state)
     if [v.shape for v in theirs] != [v.shape for v in mine.values()]:
         raise ValueError(f"state has {len(theirs)} features that do not"
-                         " fit; needed: those of vgg16_bn, and a model"
-                         " of width 64 for 3 channels")
+                         " fit; needed: those of vgg16_bn")
     model.encoder.load_state_dict(dict(zip(mine, theirs)))
+
+
+def _features(state):
+    return [value for key, value in state.items()
+            if key.startswith("features.")]
 
 
 # And with a waist?
@@ -261,11 +278,14 @@ class DeconvNet(nn.Module):
     size : (height, width)
         Multiples of 32. It sees pictures in this size; others are
         resized on the way in, and their scores on the way out.
+    weights : "imagenet" or dict, optional
+        For the encoder; see `load_vgg`.
 
     Raises
     ------
     ValueError
-        If `size` will not do, or a picture is smaller than 32 x 32.
+        If `size` or `weights` will not do, or a picture is smaller than
+        32 x 32.
 
     Notes
     -----
@@ -284,17 +304,17 @@ class DeconvNet(nn.Module):
     """
 
     def __init__(self, num_classes: int, in_channels: int = 3, *,
-                 width: int = 64, size: tuple[int, int] = (224, 224)):
+                 width: int = 64, size=(224, 224), weights=None):
         super().__init__()
         self.size, places = tuple(size), _places(size)
-        self.input = Standardise(in_channels)
-        self.encoder = vgg_stages(in_channels, width=width, norm=True)
+        self.input, self.encoder = _encoder(in_channels, width)
         self.waist = _waist(8 * width, 64 * width, places)
         self.decoder = _mirrored(nn.ConvTranspose2d, width, 2)
         self.score = _conv(nn.Conv2d, width, num_classes, 1, 0)
+        _begin_with(self, weights)
 
     def forward(self, x):
-        inside = _resized(_checked(x), self.size)
+        inside = _resized(large_enough(x), self.size)
         low, carried = _down(self.encoder, self.input(inside))
         high = _up(self.decoder, unpool, self.waist(low), carried)
         return _resized(self.score(high), x.shape[2:])

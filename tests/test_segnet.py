@@ -132,9 +132,45 @@ def test_features_are_torchvisions():
 
 
 def test_other_weights_are_refused():
-    with pytest.raises(ValueError, match="vgg16_bn"):
-        segnet.load_vgg(SegNet(5, width=4), {"features.0.weight":
-                                             torch.zeros(1)})
+    with (torch.device("meta"),
+          pytest.raises(ValueError, match="state has 1 features.*vgg16_bn")):
+        SegNet(5, weights={"features.0.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("settings, has", [
+    ({"width": 8}, "width 8 for 3 channels"),
+    ({"in_channels": 1}, "width 64 for 1 channels")])
+@pytest.mark.parametrize("make", [SegNet, DeconvNet])
+def test_no_weights_for_other_shapes(make, settings, has):
+    """Said before anything is fetched."""
+    with torch.device("meta"), pytest.raises(ValueError, match=has):
+        make(5, **settings, weights="imagenet")
+
+
+@pytest.mark.parametrize("make", [SegNet, DeconvNet])
+def test_without_a_network_it_says_so(make, monkeypatch, tmp_path):
+    def unreachable(*args, **kwargs):
+        raise OSError
+    monkeypatch.setenv("SEGLIB_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    with (torch.device("meta"),
+          pytest.raises(ConnectionError, match="vgg16_bn-.*pth is not in")):
+        make(5, weights="imagenet")
+
+
+@pytest.mark.parametrize("make", [SegNet, DeconvNet])
+def test_weights_of_imagenet(make, monkeypatch):
+    """The encoder's from the file, all others from chance."""
+    torch.manual_seed(1)
+    vgg = torchvision.models.vgg16_bn(weights=None).state_dict()
+    asked = []
+    monkeypatch.setattr(segnet, "imagenet_state",
+                        lambda name: asked.append(name) or vgg)
+    options = {} if make is SegNet else {"size": (32, 32)}
+    net = make(2, weights="imagenet", **options)
+    assert asked == ["vgg16_bn"]
+    assert net.encoder[4][6].weight.equal(vgg["features.40.weight"])
+    assert net.encoder[0][1].running_var.equal(vgg["features.1.running_var"])
 
 
 @each
