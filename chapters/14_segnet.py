@@ -51,10 +51,9 @@ from io import BytesIO
 import matplotlib.pyplot as plt
 import numpy as np
 import torchvision
-from IPython.display import display
 from PIL import Image
 
-from seglib.display import describe, figure, paint, show
+from seglib.display import VOID, describe, figure, paint, show
 from seglib.environment import measured, results
 from seglib.fcn import receptive_field
 from seglib.networks import diagram, operations, parameters
@@ -684,25 +683,27 @@ show(one.image, *map(paint, found), paint(one.mask), classes=names,
 # chapters at a quarter of the papers' width, after 120 steps:
 
 # %%
-streets = StreetScenes(5, seed=1, thin=0.5)
-painted = results("14_scenes")["pictures"]
+def stack(pictures, between):
+    """Below each other, with three rows between them."""
+    sides = (0, 3), (0, 0), (0, 0)
+    return np.concatenate([
+        np.pad(one, sides[:one.ndim], constant_values=between)
+        for one in pictures])
 
 def unpacked(text):
     return np.asarray(Image.open(BytesIO(b64decode(text))))
 
-def gallery(number, **words):
-    street = streets[number]
-    answers = {name: unpacked(found[number])
-               for name, found in painted.items()}
-    answers["truth"] = street.mask
-    return show(street.image, *map(paint, answers.values()), height=84,
-                alt=["A street scene."] + [
-                    f"{name}: {describe(mask, names)}."
-                    for name, mask in answers.items()], **words)
-
 # %%
-display(gallery(0, titles=("a street", *painted, "truth")),
-        *map(gallery, range(1, 4)), gallery(4, classes=names))
+five = list(StreetScenes(5, seed=1, thin=0.5))
+columns = {name: stack(map(unpacked, found), VOID) for name, found
+           in results("14_scenes")["pictures"].items()}
+columns["truth"] = stack([street.mask for street in five], VOID)
+show(stack([street.image for street in five], 128),
+     *map(paint, columns.values()), classes=names, height=420,
+     titles=("five streets", *columns), alt=[
+         "Five street scenes, one below the other."] + [
+         f"{name}, of all five: {describe(mask, names)}."
+         for name, mask in columns.items()])
 
 # %% [markdown]
 # Follow a pole from left to right. FCN-32s has none; FCN-8s has a fat
