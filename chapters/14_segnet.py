@@ -490,8 +490,8 @@ for i, (name, most) in enumerate(held.items()):
 ax.set_xticks(np.arange(4) + 0.2,
               [case.replace(", ", "\n") for case in cases])
 ax.set_ylabel("MiB at most")
-ax.margins(y=0.12)
 ax.legend()
+ax.margins(y=0.12)
 
 # %%
 figure(fig, alt="What SegNet and U-Net hold at most. " + " ".join(
@@ -699,7 +699,7 @@ columns = {name: stack(map(unpacked, found), VOID) for name, found
            in results("14_scenes")["pictures"].items()}
 columns["truth"] = stack([street.mask for street in five], VOID)
 show(stack([street.image for street in five], 128),
-     *map(paint, columns.values()), classes=names, height=420,
+     *map(paint, columns.values()), classes=names, height=350,
      titles=("five streets", *columns), alt=[
          "Five street scenes, one below the other."] + [
          f"{name}, of all five: {describe(mask, names)}."
