@@ -703,6 +703,7 @@ assert overlap(answers["no weights"]) > overlap(answers["weights"])
 pictures = {name: found[2] for name, found in answers.items()}
 show(cells.image, *map(paint, pictures.values()),
      paint(cells.instances), titles=("cells", *pictures, "truth"),
+     height=110,
      alt=["Touching nuclei."] + [
          f"{name}: {len(np.unique(found)) - 1} nuclei found."
          for name, found in pictures.items()]
@@ -1060,7 +1061,7 @@ lead = {dataset: quality_on(dataset, "U-Net, border weights")
 assert lead["Cells, touching"] > 2 * lead["nuclei"] > 0
 
 # %% [markdown]
-# Five minutes of training beat chapter 05 on the slides, though not by
+# Some minutes of training beat chapter 05 on the slides, though not by
 # much: these nuclei are bright on a dark ground, and Otsu is made for
 # that. Where light is no guide, as on our cells, the distance is
 # another.

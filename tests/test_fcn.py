@@ -425,5 +425,16 @@ def test_bf16():
     assert (rough - exact).abs().max() < 0.1 * exact.abs().max()
 
 
+def test_export_with_any_size():
+    net = speak(small())
+    some = torch.export.Dim.AUTO
+    made = torch.export.export(
+        net, (torch.rand(2, 3, 96, 128),), dynamic_shapes=(
+            {0: some, 2: some, 3: some},)).module()
+    for size in ((96, 128), (64, 96)):
+        x = torch.rand(2, 3, *size)
+        torch.testing.assert_close(made(x), net(x))
+
+
 def test_registered():
     assert seglib.resolve("model", "fcn8s") is fcn.FCN8s

@@ -291,6 +291,26 @@ def test_evaluation_does_not_depend_on_the_batch(make):
                                    atol=1e-4)
 
 
+@each
+def test_export(make):
+    net = make().eval()
+    any_size = {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO,
+                3: torch.export.Dim.AUTO}
+    program = torch.export.export(net, (torch.rand(2, 3, 97, 131),),
+                                  dynamic_shapes={"x": any_size})
+    x = torch.rand(1, 3, 64, 77)
+    torch.testing.assert_close(program.module()(x), net(x), rtol=1e-4,
+                               atol=1e-4)
+
+
+@each
+def test_bfloat16(make):
+    net, x = make(), torch.rand(2, 3, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        net(x).float().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+
+
 def test_registered():
     assert seglib.resolve("model", "segnet") is SegNet
     assert seglib.resolve("model", "deconvnet") is DeconvNet
