@@ -209,15 +209,18 @@ class Up(nn.Module):
 
 # %% tags=["export"]
 class Decoder(nn.ModuleList):
-    """From the coarsest map to the finest, meeting all others."""
+    """From the coarsest map to the finest, meeting all others.
+
+    The list of maps is used up: what has been met is let go.
+    """
 
     def __init__(self, widths, padding, norm):
         super().__init__(Up(w, padding, norm) for w in widths[:-1])
 
     def forward(self, maps):
-        *skips, x = maps
-        for up, skip in zip(self, reversed(skips)):
-            x = up(x, skip)
+        x = maps.pop()
+        for up in self:
+            x = up(x, maps.pop())
         return x
 
 # %% [markdown]

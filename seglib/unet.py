@@ -114,6 +114,8 @@ class Up(nn.Module):
 class Decoder(nn.ModuleList):
     """From the coarsest map to the finest, meeting all others.
 
+    The list of maps is used up: what has been met is let go.
+
     Chapter
     -------
     13 U-Net, "What is it made of?".
@@ -123,9 +125,9 @@ class Decoder(nn.ModuleList):
         super().__init__(Up(w, padding, norm) for w in widths[:-1])
 
     def forward(self, maps):
-        *skips, x = maps
-        for up, skip in zip(self, reversed(skips)):
-            x = up(x, skip)
+        x = maps.pop()
+        for up in self:
+            x = up(x, maps.pop())
         return x
 
 
