@@ -281,7 +281,7 @@ def _told(model, boxes):
 # --------------------
 
 def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """How much the score in the middle depends on each input pixel.
+    """How much the winning score in the middle depends on each pixel.
 
     Parameters
     ----------
@@ -301,7 +301,7 @@ def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     with in_eval_mode(model):
         scores = model(x)
     middle = scores[0, :, scores.shape[2] // 2, scores.shape[3] // 2]
-    [gradient] = torch.autograd.grad(middle.sum(), x)
+    [gradient] = torch.autograd.grad(middle.max(), x)
     return gradient[0].abs().sum(0)
 
 

@@ -30,14 +30,18 @@ def scores(model, val):
 
 
 def minds_the_caps(model, true):
-    """Share of the vehicles' pixels whose answer goes with the cap."""
-    changed = []
+    """Share of the vehicles' pixels that are right, and that become the
+    other vehicle when the caps are exchanged."""
+    followed, changed = [], []
+    pair = [true.classes.index(name) for name in ("car", "boat")]
     for one, other in zip(true, true.with_(cue="flipped")):
-        there = np.isin(one.mask, [one.classes.index(name)
-                                   for name in ("car", "boat")])
+        there = np.isin(one.mask, pair)
+        truth = one.mask[there]
         now, then = (predict(model, s.image)[there] for s in (one, other))
+        followed.append((now == truth) & (then == sum(pair) - truth))
         changed.append(now != then)
-    return {"pixels that mind the caps": np.concatenate(changed).mean()}
+    return {"pixels that follow the caps": np.concatenate(followed).mean(),
+            "pixels that mind the caps": np.concatenate(changed).mean()}
 
 
 def runs(nets, names, train, val, settings, judge):

@@ -304,12 +304,15 @@ for box in trace(small, torch.rand(1, 3, 32, 32)):
 # %% [markdown]
 # ## How far does it see?
 #
-# Ask one score for its gradient with respect to the input. Where it is
-# zero, a pixel has no say. What is left is the {term}`receptive field`.
+# Ask the winning score of one pixel for its gradient with respect to the
+# input. Where it is zero, a pixel has no say. What is left is the
+# {term}`receptive field`. (Not the sum of all scores: cross-entropy does
+# not care what is added to all of them, so training never teaches it
+# anything.)
 
 # %% tags=["export"]
 def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """How much the score in the middle depends on each input pixel.
+    """How much the winning score in the middle depends on each pixel.
 
     Parameters
     ----------
@@ -325,7 +328,7 @@ def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     with in_eval_mode(model):
         scores = model(x)
     middle = scores[0, :, scores.shape[2] // 2, scores.shape[3] // 2]
-    [gradient] = torch.autograd.grad(middle.sum(), x)
+    [gradient] = torch.autograd.grad(middle.max(), x)
     return gradient[0].abs().sum(0)
 
 # %%
