@@ -483,3 +483,20 @@ def test_a_worker_that_hangs_is_lost_too(tmp_path):
     assert done.returncode != 0 and time.monotonic() - start < 50
     assert "WorkerLost" in done.stderr, done.stderr[-2000:]
     assert load_checkpoint(tmp_path / "run" / "last.pt")["step"] == 9
+
+
+def test_what_is_frozen_stays_frozen_on_many_gpus():
+    """BatchNorm that is replaced keeps its hooks, those of `freeze` too."""
+    from seglib.fcn import freeze
+    from seglib.training import BatchNorm
+    torch.manual_seed(0)
+    frozen = freeze(nn.Sequential(nn.Conv2d(3, 4, 3), BatchNorm(4)))
+    net = runs._synced(nn.Sequential(frozen, nn.BatchNorm2d(4))).train()
+    frozen, learning = net[0][1], net[1]
+    assert type(frozen) is type(learning) is nn.SyncBatchNorm
+    before = frozen.running_mean.clone()
+    learnt = learning.running_mean.clone()
+    for norm in frozen, learning:
+        norm(torch.rand(2, 4, 5, 5))
+    assert frozen.running_mean.equal(before)
+    assert not learning.running_mean.equal(learnt)

@@ -689,10 +689,19 @@ def _wrapped(model):
     here = next(model.parameters()).device
     if here.type == "cpu":
         return DistributedDataParallel(model)
+    return DistributedDataParallel(_synced(model), device_ids=[here])
+
+# %% tags=["export"]
+def _synced(model):
+    """BatchNorm over the batches of all; it keeps the hooks it had."""
+    hooks = {name: part._forward_pre_hooks
+             for name, part in model.named_modules()}
     model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    return DistributedDataParallel(model, device_ids=[here])
+    for name, part in model.named_modules():
+        part._forward_pre_hooks.update(hooks[name])
+    return model
 
-
+# %% tags=["export"]
 def _own_gpu(local):
     there = torch.cuda.device_count()
     if local >= there:
