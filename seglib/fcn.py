@@ -80,6 +80,7 @@ def vgg_stages(in_channels: int = 3, *, width: int = 64,
     -------
     12 FCN: a classifier that says where, "What does a classifier look at?".
     """
+    _at_least_one(in_channels=in_channels, width=width)
     stages, channels = nn.ModuleList(), in_channels
     for number, times in ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8)):
         layers = []
@@ -89,6 +90,12 @@ def vgg_stages(in_channels: int = 3, *, width: int = 64,
         stages.append(nn.Sequential(*layers))
     stages[0][0].padding = (margin, margin)
     return stages
+
+
+def _at_least_one(**numbers):
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} is {number}; needed: 1 or more")
 
 
 def _conv(before, after, size, padding, norm):
@@ -128,19 +135,18 @@ class Standardise(nn.Module):
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, x):
-        channels = len(self.mean)
-        if x.ndim != 4 or x.shape[1] != channels:
-            raise ValueError(f"x has shape {tuple(x.shape)}; needed:"
-                             f" (N, {channels}, H, W)")
-        if not x.is_floating_point():
-            raise TypeError(f"x is {x.dtype}; needed: floats in [0, 1]")
+        x = _pictures(x, len(self.mean))
         return (x - self.mean) / self.std
 
 
-def _at_least_one(**numbers):
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name} is {number}; needed: 1 or more")
+def _pictures(x, channels):
+    """The batch itself, if it has the channels and holds floats."""
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(f"x has shape {tuple(x.shape)}; needed:"
+                         f" (N, {channels}, H, W)")
+    if not x.is_floating_point():
+        raise TypeError(f"x is {x.dtype}; needed: floats in [0, 1]")
+    return x
 
 
 class VGG16(nn.Module):
@@ -166,13 +172,10 @@ class VGG16(nn.Module):
     def __init__(self, num_classes: int = 1000, in_channels: int = 3, *,
                  width: int = 64, norm: bool = False, size: int = 224):
         super().__init__()
-        _at_least_one(num_classes=num_classes, width=width, size=size)
-        if size % 32:
-            raise ValueError(f"size is {size}; needed: a multiple of 32")
         self.input = Standardise(in_channels)
         self.stages = vgg_stages(in_channels, width=width, norm=norm)
         self.classifier = _three_matrices(
-            8 * width * (size // 32)**2, 64 * width, num_classes)
+            8 * width * _places(size)**2, 64 * width, num_classes)
 
     def features(self, x):
         """(N, 8 width, H / 32, W / 32): the last stage, pooled."""
@@ -185,7 +188,14 @@ class VGG16(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
+def _places(size):
+    if size < 32 or size % 32:
+        raise ValueError(f"size is {size}; needed: a multiple of 32")
+    return size // 32
+
+
 def _three_matrices(values, hidden, num_classes):
+    _at_least_one(num_classes=num_classes)
     return nn.Sequential(
         nn.Linear(values, hidden), nn.ReLU(), nn.Dropout(),
         nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(),
@@ -303,8 +313,8 @@ def receptive_field(*layers: nn.Module) -> Field:
     ----------
     *layers : nn.Module
         One chain, in the order of their work. Convolutions and poolings
-        inside count; all else leaves pixels where they are. (Of parallel
-        branches, as in a ResNet, all would be counted.)
+        inside count; all else leaves pixels where they are. (Of
+        parallel branches, as in a ResNet, all would be counted.)
 
     Returns
     -------
@@ -347,7 +357,8 @@ _FINER = (nn.ConvTranspose2d, nn.Upsample, nn.MaxUnpool2d)
 def _along_one_axis(layer):
     """Kernel, stride, padding and dilation."""
     if isinstance(layer.padding, str):
-        raise ValueError(f"padding is {layer.padding!r}; needed: numbers")
+        raise ValueError(f"padding is {layer.padding!r};"
+                         " needed: numbers")
     values = (getattr(layer, name, 1) for name in (
         "kernel_size", "stride", "padding", "dilation"))
     return [value[0] if isinstance(value, tuple) else value
@@ -466,6 +477,7 @@ def score(channels: int, num_classes: int) -> nn.Conv2d:
     -------
     12 FCN: a classifier that says where, "FCN-32s".
     """
+    _at_least_one(num_classes=num_classes)
     layer = nn.Conv2d(channels, num_classes, 1)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -549,20 +561,18 @@ class FCN32s(nn.Module):
     12 FCN: a classifier that says where, "FCN-32s".
     """
 
-    crops = (19,)
+    crops = (19,)               # as many as there are scores to add
 
     def __init__(self, num_classes: int, in_channels: int = 3, *,
                  width: int = 64, norm: bool = False,
                  padded: bool = False, weights=None):
         super().__init__()
-        _at_least_one(num_classes=num_classes, width=width)
         self.trunk = Trunk(in_channels, width, norm, padded)
         self.scores, self.ups = _ladder(num_classes, width,
                                         len(self.crops), padded)
         if padded:
             self.crops = len(self.crops) * (0,)
-        if weights is not None:
-            _take_over(self.trunk, weights)
+        _take_over(self.trunk, weights)
 
     def forward(self, x):
         scores = [f(m) for f, m in zip(self.scores, self.trunk(x))]
@@ -600,6 +610,8 @@ def large_enough(x: torch.Tensor) -> torch.Tensor:
 
 def _take_over(trunk, weights):
     """All of a VGG16 but its last layer, in the order of its work."""
+    if weights is None:
+        return
     norm = isinstance(trunk.fc[1], BatchNorm)
     part, name = ((trunk.stages, "vgg16_bn") if norm
                   else (trunk, "vgg16"))
@@ -687,8 +699,9 @@ def summed_cross_entropy(logits, target) -> torch.Tensor:
                            ignore_index=VOID, reduction="sum")
 
 
-#: What FCN-32s was trained with in the paper, and in the published code
-#: (there, 16s and 8s with a 100th and a 10,000th of that rate).
+#: Rates, batches and lengths of FCN-32s's training, in the paper and in
+#: the published code (there, 16s and 8s with a 100th and a 10,000th of
+#: that rate); momentum is `fit`'s.
 PAPER = Recipe(epochs=175, batch_size=20, optimizer="sgd", lr=1e-4,
                weight_decay=5e-4, power=0.0, warmup=0, clip=0.0)
 PUBLISHED = replace(PAPER, steps=100_000, epochs=None, batch_size=1,
@@ -774,12 +787,14 @@ def imagenet_state(name: str) -> dict:
     except (URLError, ConnectionError, TimeoutError) as error:
         raise ConnectionError(
             f"{file} is not in {folder}, and {url} cannot be reached;"
-            " needed: that file there, or in the folder that"
-            " $SEGLIB_WEIGHTS names") from error
-    except (RuntimeError, EOFError, LookupError,
-            UnpicklingError) as error:
+            " needed: that file in $SEGLIB_WEIGHTS") from error
+    except _DAMAGED as error:
         raise ValueError(f"{folder / file} is damaged;"
                          f" needed: {url}") from error
+
+
+#: What PyTorch raises for a file that it cannot read.
+_DAMAGED = RuntimeError, EOFError, LookupError, UnpicklingError
 
 
 class _ResNetFCN(nn.Module):
@@ -787,21 +802,17 @@ class _ResNetFCN(nn.Module):
 
     def __init__(self, num_classes, in_channels, aux):
         super().__init__()
-        _at_least_one(num_classes=num_classes)
         self.input = Standardise(in_channels)
         self.backbone = _dilated_resnet50(in_channels)
         self.classifier = _head(2048, num_classes)
         self.aux_classifier = _head(1024, num_classes) if aux else None
 
     def forward(self, x, aux=False):
-        if aux and self.aux_classifier is None:
-            raise ValueError("aux is True, but there is no such head;"
-                             " needed: fcn_resnet50(..., aux=True)")
         size = large_enough(x).shape[-2:]
         early, late = _two_maps(self.backbone, self.input(x))
         logits = _stretch(self.classifier(late), size)
         if aux:
-            early = _stretch(self.aux_classifier(early), size)
+            early = _stretch(_there(self.aux_classifier)(early), size)
             return logits, early
         return logits
 
@@ -818,10 +829,18 @@ def _dilated_resnet50(in_channels):
 
 
 def _head(channels, num_classes):
+    _at_least_one(num_classes=num_classes)
     return nn.Sequential(
         nn.Conv2d(channels, channels // 4, 3, padding=1, bias=False),
         BatchNorm(channels // 4), nn.ReLU(), nn.Dropout(0.1),
         nn.Conv2d(channels // 4, num_classes, 1))
+
+
+def _there(head):
+    if head is None:
+        raise ValueError("aux is True, but there is no such head;"
+                         " needed: fcn_resnet50(..., aux=True)")
+    return head
 
 
 def _two_maps(net, x):
@@ -889,7 +908,6 @@ class _SqueezeNetFCN(nn.Module):
 
     def __init__(self, num_classes):
         super().__init__()
-        _at_least_one(num_classes=num_classes)
         self.input, self.features = Standardise(), _aligned_squeezenet()
         self.scores = nn.ModuleList(
             score(n, num_classes) for n in (512, 512, 256))
