@@ -357,28 +357,37 @@ def test_weights_of_torchvisions_vgg_with_normalisation(counted):
     torch.testing.assert_close(made, right, atol=1e-4, rtol=1e-4)
 
 
-VGG = fcn.VGG16(3, width=2, size=32).state_dict()
+def of(net=fcn.VGG16, **settings):
+    return net(3, **{"width": 2} | settings).state_dict()
 
 
 @pytest.mark.parametrize("weights, said", [
-    ("ImageNet", "weights is 'ImageNet'; needed: 'imagenet' or"),
-    (fcn.Standardise(), "weights is a Standardise; needed: 'imagenet' or"),
-    ({}, "weights has nothing for stages.0.0.weight; needed: (2, 3, 3, 3)"),
-    (VGG, "weights has (128, 16) for fc.0.weight; needed: (128, 16, 7, 7)"),
-    (fcn.VGG16(3, width=1).state_dict(), "weights has (1, 3, 3, 3) for"),
-    (fcn.VGG16(3, width=2, norm=True).state_dict(), "weights has (2,) for"),
-    (fcn.FCN32s(3, width=2).state_dict(), "weights has nothing for"),
-    ("imagenet", "width is 2; needed with weights='imagenet': 64")])
+    (lambda: "ImageNet", "weights is 'ImageNet'; needed: 'imagenet' or"),
+    (fcn.Standardise, "weights is a Standardise; needed: 'imagenet' or"),
+    (dict, "weights has nothing for stages.0.0.weight; needed: (2, 3, 3, 3)"),
+    (lambda: of(size=32),
+     "weights has (128, 16) for fc.0.weight; needed: (128, 16, 7, 7)"),
+    (lambda: of(width=1), "weights has (1, 3, 3, 3) for"),
+    (lambda: of(norm=True), "weights has (2,) for"),
+    (lambda: of(fcn.FCN32s), "weights has nothing for"),
+    (lambda: "imagenet", "width is 2; needed with weights='imagenet': 64")])
 def test_weights_that_do_not_fit_a_vgg(weights, said, monkeypatch):
     monkeypatch.setattr(fcn, "imagenet_state", pytest.fail)
     with pytest.raises(ValueError) as caught:
-        small(norm=False, weights=weights)
+        small(norm=False, weights=weights())
     assert str(caught.value).startswith(said)
+
+
+def test_a_checkpoint_of_an_fcn_is_not_a_vggs():
+    """With normalisation its first layers are those of a vgg16_bn."""
+    with pytest.raises(ValueError, match="nothing for 0.0.weight"):
+        small(weights=of(fcn.FCN32s, norm=True))
 
 
 @pytest.mark.parametrize("make", [fcn.fcn_resnet50, fcn.fcn_squeezenet])
 @pytest.mark.parametrize("channels, weights", [
-    (3, "ImageNet"), (1, "imagenet"), (3, {}), (3, VGG)])
+    (3, "ImageNet"), (1, "imagenet"), (3, {}),
+    (3, {"features.0.weight": torch.zeros(2, 3, 3, 3)})])
 def test_weights_that_do_not_fit(make, channels, weights, monkeypatch):
     monkeypatch.setattr(fcn, "imagenet_state", pytest.fail)
     with pytest.raises(ValueError, match="needed") as caught:
