@@ -33,6 +33,7 @@ REGISTRY = {
         "fcn32s": "seglib.fcn:FCN32s",
         "fcn8s": "seglib.fcn:FCN8s",
         "fcn_resnet50": "seglib.fcn:fcn_resnet50",
+        "fcn_squeezenet": "seglib.fcn:fcn_squeezenet",
         "pixel": "seglib.training:PixelClassifier",
         "segnet": "seglib.segnet:SegNet",
         "unet": "seglib.unet:UNet",

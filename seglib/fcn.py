@@ -7,7 +7,9 @@ Exported from 12_fcn.py; edit the chapter, not this file.
 
 from dataclasses import replace
 from functools import partial
+from pickle import UnpicklingError
 from typing import NamedTuple
+from urllib.error import URLError
 
 import torch
 from torch import nn
@@ -78,6 +80,7 @@ def vgg_stages(in_channels: int = 3, *, width: int = 64,
     -------
     12 FCN: a classifier that says where, "What does a classifier look at?".
     """
+    _at_least_one(in_channels=in_channels, width=width)
     stages, channels = nn.ModuleList(), in_channels
     for number, times in ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8)):
         layers = []
@@ -87,6 +90,12 @@ def vgg_stages(in_channels: int = 3, *, width: int = 64,
         stages.append(nn.Sequential(*layers))
     stages[0][0].padding = (margin, margin)
     return stages
+
+
+def _at_least_one(**numbers):
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} is {number}; needed: 1 or more")
 
 
 def _conv(before, after, size, padding, norm):
@@ -106,6 +115,11 @@ class Standardise(nn.Module):
     channels : int
         3: ImageNet's mean and standard deviation; else 0.5 and 0.25.
 
+    Raises
+    ------
+    ValueError, TypeError
+        In `forward`, if a batch has another shape or holds integers.
+
     Chapter
     -------
     12 FCN: a classifier that says where, "What does a classifier look at?".
@@ -121,7 +135,18 @@ class Standardise(nn.Module):
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, x):
+        x = _pictures(x, len(self.mean))
         return (x - self.mean) / self.std
+
+
+def _pictures(x, channels):
+    """The batch itself, if it has the channels and holds floats."""
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(f"x has shape {tuple(x.shape)}; needed:"
+                         f" (N, {channels}, H, W)")
+    if not x.is_floating_point():
+        raise TypeError(f"x is {x.dtype}; needed: floats in [0, 1]")
+    return x
 
 
 class VGG16(nn.Module):
@@ -150,7 +175,7 @@ class VGG16(nn.Module):
         self.input = Standardise(in_channels)
         self.stages = vgg_stages(in_channels, width=width, norm=norm)
         self.classifier = _three_matrices(
-            8 * width * (size // 32)**2, 64 * width, num_classes)
+            8 * width * _places(size)**2, 64 * width, num_classes)
 
     def features(self, x):
         """(N, 8 width, H / 32, W / 32): the last stage, pooled."""
@@ -163,7 +188,14 @@ class VGG16(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
+def _places(size):
+    if size < 32 or size % 32:
+        raise ValueError(f"size is {size}; needed: a multiple of 32")
+    return size // 32
+
+
 def _three_matrices(values, hidden, num_classes):
+    _at_least_one(num_classes=num_classes)
     return nn.Sequential(
         nn.Linear(values, hidden), nn.ReLU(), nn.Dropout(),
         nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(),
@@ -187,6 +219,11 @@ def as_convolution(linear: nn.Linear, channels: int) -> nn.Conv2d:
     nn.Conv2d
         n x n, not padded, with the very same weights in memory.
 
+    Raises
+    ------
+    ValueError
+        If no n makes channels x n x n inputs.
+
     Examples
     --------
     >>> as_convolution(nn.Linear(512 * 49, 4096), 512).kernel_size
@@ -197,6 +234,9 @@ def as_convolution(linear: nn.Linear, channels: int) -> nn.Conv2d:
     12 FCN: a classifier that says where, "A matrix is a convolution in disguise".
     """
     side = round((linear.in_features / channels)**0.5)
+    if linear.in_features != channels * side**2:
+        raise ValueError(f"linear takes {linear.in_features} numbers;"
+                         f" needed: {channels} times a square")
     conv = nn.Conv2d(channels, linear.out_features, side, device="meta")
     conv.weight = nn.Parameter(linear.weight.detach().view(
         -1, channels, side, side))
@@ -242,8 +282,9 @@ def tag_loss(logits, masks, least: float = 0.02) -> torch.Tensor:
     -------
     12 FCN: a classifier that says where, "A classifier finds cars".
     """
-    places = F.one_hot(masks.long(), VOID + 1)[..., :logits.shape[1]]
-    there = places.float().mean((1, 2)) >= least
+    shares = [(masks == k).float().mean((1, 2))
+              for k in range(logits.shape[1])]
+    there = torch.stack(shares, 1) >= least
     return F.binary_cross_entropy_with_logits(logits.float(),
                                               there.float())
 
@@ -271,13 +312,19 @@ def receptive_field(*layers: nn.Module) -> Field:
     Parameters
     ----------
     *layers : nn.Module
-        In the order of their work. Convolutions and poolings inside
-        count; all else leaves pixels where they are.
+        One chain, in the order of their work. Convolutions and poolings
+        inside count; all else leaves pixels where they are. (Of
+        parallel branches, as in a ResNet, all would be counted.)
 
     Returns
     -------
     Field
-        Of one axis, in pixels; pixel 0 is centred on 0.
+        Of the vertical axis, in pixels; pixel 0 is centred on 0.
+
+    Raises
+    ------
+    ValueError
+        If a layer makes maps finer, or pads by a word.
 
     Examples
     --------
@@ -290,7 +337,10 @@ def receptive_field(*layers: nn.Module) -> Field:
     """
     size, stride, start = 1, 1, 0.0
     for layer in layers:
-        for part in layer.modules():
+        for _, part in layer.named_modules(remove_duplicate=False):
+            if isinstance(part, _FINER):
+                raise ValueError(f"a layer is {part}; needed: none that"
+                                 " makes maps finer")
             if isinstance(part, _SLIDING):
                 kernel, step, padding, dilation = _along_one_axis(part)
                 reach = dilation * (kernel - 1)
@@ -301,10 +351,14 @@ def receptive_field(*layers: nn.Module) -> Field:
 
 
 _SLIDING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+_FINER = (nn.ConvTranspose2d, nn.Upsample, nn.MaxUnpool2d)
 
 
 def _along_one_axis(layer):
     """Kernel, stride, padding and dilation."""
+    if isinstance(layer.padding, str):
+        raise ValueError(f"padding is {layer.padding!r};"
+                         " needed: numbers")
     values = (getattr(layer, name, 1) for name in (
         "kernel_size", "stride", "padding", "dilation"))
     return [value[0] if isinstance(value, tuple) else value
@@ -326,6 +380,11 @@ def bilinear_kernel(factor: int) -> torch.Tensor:
     -------
     (2 factor, 2 factor) float32 tensor
 
+    Raises
+    ------
+    ValueError
+        If `factor` is odd.
+
     Examples
     --------
     >>> bilinear_kernel(2)[0]
@@ -335,6 +394,8 @@ def bilinear_kernel(factor: int) -> torch.Tensor:
     -------
     12 FCN: a classifier that says where, "From coarse to fine".
     """
+    if factor < 2 or factor % 2:
+        raise ValueError(f"factor is {factor}; needed: an even number")
     place = torch.arange(2 * factor) + 0.5 - factor
     tent = 1 - place.abs() / factor
     return tent[:, None] * tent
@@ -416,6 +477,7 @@ def score(channels: int, num_classes: int) -> nn.Conv2d:
     -------
     12 FCN: a classifier that says where, "FCN-32s".
     """
+    _at_least_one(num_classes=num_classes)
     layer = nn.Conv2d(channels, num_classes, 1)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -474,8 +536,14 @@ class FCN32s(nn.Module):
         Every convolution keeps the size, and nothing is cropped; else
         100 pixels are added at first and cropped at last.
     weights : "imagenet" or dict, optional
-        torchvision's VGG16, or a state dict like its own; all but its
-        last layer is taken.
+        torchvision's VGG16, or a state dict like its own (or of ours);
+        all but its last layer is taken. With `norm`, of a `vgg16_bn`,
+        and only its convolutions: the rest starts afresh.
+
+    Raises
+    ------
+    ValueError
+        If a number is less than 1, or `weights` do not fit.
 
     Notes
     -----
@@ -493,7 +561,7 @@ class FCN32s(nn.Module):
     12 FCN: a classifier that says where, "FCN-32s".
     """
 
-    crops = (19,)
+    crops = (19,)               # as many as there are scores to add
 
     def __init__(self, num_classes: int, in_channels: int = 3, *,
                  width: int = 64, norm: bool = False,
@@ -544,15 +612,52 @@ def _take_over(trunk, weights):
     """All of a VGG16 but its last layer, in the order of its work."""
     if weights is None:
         return
-    if weights == "imagenet":
-        norm = any(isinstance(m, BatchNorm) for m in trunk.modules())
-        weights = imagenet_state("vgg16_bn" if norm else "vgg16")
-    mine = trunk.state_dict()
-    if any(isinstance(m, BatchNorm) for m in trunk.fc):
-        mine = {k: v for k, v in mine.items() if k[:2] != "fc"}
-    trunk.load_state_dict({
-        name: theirs.view(tensor.shape) for (name, tensor), theirs in
-        zip(mine.items(), weights.values())}, strict=False)
+    norm = isinstance(trunk.fc[1], BatchNorm)
+    part, name = ((trunk.stages, "vgg16_bn") if norm
+                  else (trunk, "vgg16"))
+    width, channels = trunk.stages[0][0].weight.shape[:2]
+    state = _counted_out(_state(weights, name, width, channels))
+    theirs = (v for k, v in state.items() if k.split(".")[0] in (
+        "features", "stages", "classifier"))
+    mine = _counted_out(part.state_dict())
+    _fill(part, {
+        k: v.reshape(m.shape) if v.ndim == 2 and v.numel() == m.numel()
+        else v for (k, m), v in zip(mine.items(), theirs)}, name)
+
+
+def _state(weights, name, width=64, channels=3):
+    """The state dict that was given, or torchvision's."""
+    if isinstance(weights, dict):
+        return weights
+    if weights != "imagenet":
+        said = (repr(weights) if isinstance(weights, str)
+                else f"a {type(weights).__name__}")
+        raise ValueError(f"weights is {said}; needed: 'imagenet' or a"
+                         " state dict")
+    for argument, given, needed in (("width", width, 64),
+                                    ("in_channels", channels, 3)):
+        if given != needed:
+            raise ValueError(f"{argument} is {given}; needed with"
+                             f" weights='imagenet': {needed}")
+    return imagenet_state(name)
+
+
+def _fill(module, state, name):
+    """Load weights, if they fit to the last one."""
+    mine, state = map(_counted_out, (module.state_dict(), state))
+    for key in {**mine, **state}:
+        given, needed = (tuple(d[key].shape) if key in d else "nothing"
+                         for d in (state, mine))
+        if given != needed:
+            raise ValueError(f"weights has {given} for {key}; needed:"
+                             f" {needed}, as in such a {name}")
+    module.load_state_dict(state)
+
+
+def _counted_out(state):
+    """Without the numbers of batches, which old files do not have."""
+    return {key: value for key, value in state.items()
+            if not key.endswith("num_batches_tracked")}
 
 
 # What the coarse map has lost
@@ -594,8 +699,9 @@ def summed_cross_entropy(logits, target) -> torch.Tensor:
                            ignore_index=VOID, reduction="sum")
 
 
-#: What FCN-32s was trained with in the paper, and in the published code
-#: (there, 16s and 8s with a 100th and a 10,000th of that rate).
+#: Rates, batches and lengths of FCN-32s's training, in the paper and in
+#: the published code (there, 16s and 8s with a 100th and a 10,000th of
+#: that rate); momentum is `fit`'s.
 PAPER = Recipe(epochs=175, batch_size=20, optimizer="sgd", lr=1e-4,
                weight_decay=5e-4, power=0.0, warmup=0, clip=0.0)
 PUBLISHED = replace(PAPER, steps=100_000, epochs=None, batch_size=1,
@@ -610,13 +716,17 @@ OURS = Recipe(steps=200, batch_size=16, lr=3e-3, class_weights="median")
 def freeze(module: nn.Module) -> nn.Module:
     """The module itself; nothing in it learns, statistics included.
 
+    Notes
+    -----
+    `requires_grad_(True)` alone is no way back: the statistics stay.
+
     Chapter
     -------
     12 FCN: a classifier that says where, "Weights from another task".
     """
     module.requires_grad_(False)
     for part in module.modules():
-        if isinstance(part, BatchNorm):
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.register_forward_pre_hook(_stay_in_eval)
     return module
 
@@ -658,6 +768,10 @@ def imagenet_state(name: str) -> dict:
     ------
     ConnectionError
         If they are missing and there is no network.
+    ValueError
+        If the file is damaged.
+    OSError
+        If the folder cannot be written to.
 
     Chapter
     -------
@@ -670,11 +784,17 @@ def imagenet_state(name: str) -> dict:
         return torch.hub.load_state_dict_from_url(
             url, folder, map_location="cpu", check_hash=True,
             file_name=file, weights_only=True)
-    except OSError as error:
+    except (URLError, ConnectionError, TimeoutError) as error:
         raise ConnectionError(
-            f"weights is 'imagenet', but {file} is not in {folder}, and"
-            f" {url} cannot be reached; needed: that file in that"
-            " folder, or another folder in $SEGLIB_WEIGHTS") from error
+            f"{file} is not in {folder}, and {url} cannot be reached;"
+            " needed: that file in $SEGLIB_WEIGHTS") from error
+    except _DAMAGED as error:
+        raise ValueError(f"{folder / file} is damaged;"
+                         f" needed: {url}") from error
+
+
+#: What PyTorch raises for a file that it cannot read.
+_DAMAGED = RuntimeError, EOFError, LookupError, UnpicklingError
 
 
 class _ResNetFCN(nn.Module):
@@ -692,7 +812,7 @@ class _ResNetFCN(nn.Module):
         early, late = _two_maps(self.backbone, self.input(x))
         logits = _stretch(self.classifier(late), size)
         if aux:
-            early = _stretch(self.aux_classifier(early), size)
+            early = _stretch(_there(self.aux_classifier)(early), size)
             return logits, early
         return logits
 
@@ -709,10 +829,18 @@ def _dilated_resnet50(in_channels):
 
 
 def _head(channels, num_classes):
+    _at_least_one(num_classes=num_classes)
     return nn.Sequential(
         nn.Conv2d(channels, channels // 4, 3, padding=1, bias=False),
         BatchNorm(channels // 4), nn.ReLU(), nn.Dropout(0.1),
         nn.Conv2d(channels // 4, num_classes, 1))
+
+
+def _there(head):
+    if head is None:
+        raise ValueError("aux is True, but there is no such head;"
+                         " needed: fcn_resnet50(..., aux=True)")
+    return head
 
 
 def _two_maps(net, x):
@@ -746,6 +874,11 @@ def fcn_resnet50(num_classes: int = 21, in_channels: int = 3, *,
     nn.Module
         In and out as for `FCN32s`.
 
+    Raises
+    ------
+    ValueError
+        As `FCN32s`.
+
     Examples
     --------
     >>> from seglib.networks import parameters
@@ -758,13 +891,13 @@ def fcn_resnet50(num_classes: int = 21, in_channels: int = 3, *,
     12 FCN: a classifier that says where, "Weights from ImageNet".
     """
     net = _ResNetFCN(num_classes, in_channels, aux)
-    if weights == "imagenet":
-        state = imagenet_state("resnet50")
-        net.backbone.load_state_dict(
-            {k: v for k, v in state.items() if k[:3] != "fc."})
+    if isinstance(weights, dict):
+        _fill(net, {k: v for k, v in weights.items()
+                    if aux or k[:4] != "aux_"}, "fcn_resnet50")
     elif weights is not None:
-        net.load_state_dict({k: v for k, v in weights.items()
-                             if aux or k[:4] != "aux_"})
+        state = _state(weights, "resnet50", channels=in_channels)
+        _fill(net.backbone, {k: v for k, v in state.items()
+                             if k[:3] != "fc."}, "resnet50")
     return net
 
 
@@ -823,6 +956,11 @@ def fcn_squeezenet(num_classes: int, in_channels: int = 3, *,
     nn.Module
         In and out as for `FCN32s`.
 
+    Raises
+    ------
+    ValueError
+        If `in_channels` is not 3, and as `FCN32s`.
+
     Notes
     -----
     Iandola et al. (2016); the first layers are padded, so that score i
@@ -835,10 +973,10 @@ def fcn_squeezenet(num_classes: int, in_channels: int = 3, *,
     if in_channels != 3:
         raise ValueError(f"in_channels is {in_channels}; needed: 3")
     net = _SqueezeNetFCN(num_classes)
-    if weights == "imagenet":
-        weights = imagenet_state("squeezenet1_0")
     if weights is not None:
-        net.features.load_state_dict({
-            k.removeprefix("features."): v for k, v in weights.items()
-            if k.startswith("features.")})
+        name = "squeezenet1_0"
+        _fill(net.features, {
+            k.removeprefix("features."): v
+            for k, v in _state(weights, name).items()
+            if k.startswith("features.")}, name)
     return net

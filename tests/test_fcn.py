@@ -1,4 +1,5 @@
 """FCN: against torchvision, interpolation, and gradients that tell the truth."""
+import urllib.error
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,6 @@ from torch.nn import functional as F
 
 import seglib
 from seglib import fcn, training
-from seglib.networks import seen_by
 
 NETS = (fcn.FCN32s, fcn.FCN16s, fcn.FCN8s)
 
@@ -79,6 +79,23 @@ def test_a_matrix_as_convolution_gives_the_same_scores():
     assert wide.shape == (1, 7, 2, 3)
 
 
+def test_a_matrix_that_is_none():
+    with pytest.raises(ValueError, match=r"linear takes 100 numbers"):
+        fcn.as_convolution(nn.Linear(100, 2), 8)
+
+
+def test_tags_are_what_masks_hold():
+    """By hand: class 1 has 3 of 4 x 25 pixels, class 2 has 1, VOID 10."""
+    masks = torch.zeros(2, 10, 10, dtype=torch.uint8)
+    masks[0, 0, :3], masks[0, 1, 0], masks[0, 2] = 1, 2, fcn.VOID
+    masks[1] = 3
+    there = torch.tensor([[1., 1, 0, 0], [0, 0, 0, 1]])
+    logits = torch.randn(2, 4)
+    chance = logits.sigmoid()
+    right = -(there * chance.log() + (1 - there) * (1 - chance).log())
+    torch.testing.assert_close(fcn.tag_loss(logits, masks), right.mean())
+
+
 # Where does a score lie?
 # -----------------------
 
@@ -120,6 +137,27 @@ def test_the_papers_field():
     assert fcn.receptive_field(*chain) == (212, 32, -83.5)
 
 
+def test_padded_scores_lie_in_the_middle_of_their_pixels():
+    with torch.device("meta"):
+        net = fcn.FCN8s(21, padded=True).trunk
+    chain = [part for stage in net.stages for part in (stage, net.pool)]
+    assert fcn.receptive_field(*chain, net.fc) == (404, 32, 15.5)
+
+
+def test_a_layer_that_works_twice_counts_twice():
+    conv = nn.Conv2d(3, 3, 3)
+    assert fcn.receptive_field(nn.Sequential(conv, conv)).size == 5
+
+
+@pytest.mark.parametrize("layer, said", [
+    (nn.Conv2d(3, 3, 3, padding="same"), "padding is 'same'"),
+    (nn.Sequential(nn.ConvTranspose2d(3, 3, 2)), "ConvTranspose2d"),
+    (nn.Upsample(scale_factor=2), "makes maps finer")])
+def test_layers_that_have_no_field(layer, said):
+    with pytest.raises(ValueError, match=said):
+        fcn.receptive_field(layer)
+
+
 # From coarse to fine
 # -------------------
 
@@ -150,6 +188,11 @@ def test_from_the_corner():
     np.testing.assert_allclose(made[0, 0, 0, :17], np.arange(17) / 4)
 
 
+def test_odd_factors_have_no_middle():
+    with pytest.raises(ValueError, match="factor is 3; needed: an even"):
+        fcn.Upsample(2, 3)
+
+
 # FCN
 # ---
 
@@ -171,6 +214,37 @@ def test_too_small():
                 f"x is {said} pixels; needed: 32 x 32 or more")
     x = torch.rand(1, 3, 32, 33)
     assert fcn.large_enough(x) is x
+
+
+@pytest.mark.parametrize("make", [
+    small, lambda **more: fcn.fcn_squeezenet(2, **more),
+    lambda **more: fcn.fcn_resnet50(2, **more)])
+def test_pictures_of_another_kind(make):
+    """One channel would be taken for three, and 255 for 255 times 1."""
+    net = make()
+    for x, kind in ((torch.rand(1, 1, 40, 40), "shape"),
+                    (torch.rand(3, 40, 40), "shape"),
+                    (torch.ones(1, 3, 40, 40, dtype=torch.uint8), "uint8")):
+        with pytest.raises((ValueError, TypeError), match=kind) as caught:
+            net(x)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make, said", [
+    (lambda: fcn.FCN8s(0), "num_classes is 0; needed: 1 or more"),
+    (lambda: fcn.FCN8s(2, width=0), "width is 0; needed: 1 or more"),
+    (lambda: fcn.fcn_resnet50(0), "num_classes is 0; needed: 1 or more"),
+    (lambda: fcn.fcn_squeezenet(-1), "num_classes is -1; needed"),
+    (lambda: fcn.VGG16(size=100), "size is 100; needed: a multiple of 32"),
+])
+def test_numbers_that_make_no_network(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_no_second_head():
+    with pytest.raises(ValueError, match=r"aux=True\)$"):
+        fcn.fcn_resnet50(2)(torch.rand(1, 3, 32, 32), aux=True)
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -202,6 +276,26 @@ def test_scores_lie_where_they_look(net, padded):
                 fields[i].start + j * fields[i].stride, abs=1e-2)
 
 
+def test_scores_lie_where_they_look_on_squeezenet():
+    net = fcn.fcn_squeezenet(1).eval()
+    fields = [fcn.receptive_field(net.features[:tap]) for tap in net.taps]
+    assert [field[1:] for field in fields] == [(16, 0), (8, 0), (4, 0)]
+    seen = []
+    for layer in net.scores:
+        layer.register_forward_hook(lambda layer, args, made: torch.zeros(
+            made.shape).index_put(layer.bump, torch.tensor(1.0)))
+    none = torch.empty(0, dtype=torch.long)
+    for i, field in enumerate(fields):
+        for layer in net.scores:
+            layer.bump = (none,) * 4
+        at = [48 // field.stride, 64 // field.stride]
+        net.scores[i].bump = tuple(map(torch.tensor, (0, 0, *at)))
+        with torch.inference_mode():
+            made = net(torch.rand(1, 3, 97, 131))[0, 0]
+        seen.append((made == made.max()).nonzero().tolist())
+    assert seen == 3 * [[[48, 64]]]
+
+
 @pytest.mark.parametrize("net, crops", list(zip(NETS, (
     (19,), (5, 27), (5, 9, 31)))))
 def test_crops_of_the_paper(net, crops):
@@ -228,20 +322,88 @@ def test_each_skip_reaches_the_scores():
         assert layer.in_channels == (128, 16, 8)[i]
 
 
-def test_weights_of_torchvisions_vgg():
-    for norm in (False, True):
-        with torch.device("meta"):
-            make = (torchvision.models.vgg16_bn if norm
-                    else torchvision.models.vgg16)
-            shapes = make().state_dict()
-        state = {k: torch.full(v.shape, 0.01 * (i + 1)).expand(v.shape)
-                 for i, (k, v) in enumerate(shapes.items())
-                 if k.startswith("features.")}
-        trunk = fcn.vgg_stages(norm=norm)
-        assert len(trunk.state_dict()) == len(state)
-        for (a, x), (b, y) in zip(trunk.state_dict().items(),
-                                  state.items()):
-            assert x.shape == y.shape and a[-4:] == b[-4:]
+def test_all_of_a_vgg_but_its_last_layer_is_taken_over():
+    torch.manual_seed(0)
+    vgg = fcn.VGG16(7, width=2).eval()
+    net = fcn.FCN32s(5, width=2, padded=True, weights=vgg.state_dict())
+    x = torch.rand(1, 3, 224, 224)
+    with torch.inference_mode():
+        hidden = vgg.classifier[:5](vgg.features(x).flatten(1))
+        made = net.eval().trunk(x)[0][..., 3, 3]
+    torch.testing.assert_close(made, hidden, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_weights_of_torchvisions_vgg_with_normalisation(counted):
+    """Statistics too; files of before 2018 lack the number of batches."""
+    torch.manual_seed(0)
+    theirs = torchvision.models.vgg16_bn().features.eval()
+    for part in theirs:
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.running_mean, -0.1, 0.1)
+            nn.init.uniform_(part.running_var, 0.5, 1.5)
+    state = {f"features.{k}": v for k, v in theirs.state_dict().items()
+             if counted or "num_batches" not in k}
+    with torch.device("meta"):
+        net = fcn.Trunk(3, 64, norm=True, padded=True).eval()
+    net.stages.to_empty(device="cpu")
+    fcn._take_over(net, state)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        right, made = theirs(x), x
+        for stage in net.stages:
+            made = F.max_pool2d(stage(made), 2)
+    assert right.any()
+    torch.testing.assert_close(made, right, atol=1e-4, rtol=1e-4)
+
+
+def of(net=fcn.VGG16, **settings):
+    return net(3, **{"width": 2} | settings).state_dict()
+
+
+@pytest.mark.parametrize("weights, said", [
+    (lambda: "ImageNet", "weights is 'ImageNet'; needed: 'imagenet' or"),
+    (fcn.Standardise, "weights is a Standardise; needed: 'imagenet' or"),
+    (dict, "weights has nothing for stages.0.0.weight; needed: (2, 3, 3, 3)"),
+    (lambda: of(size=32),
+     "weights has (128, 16) for fc.0.weight; needed: (128, 16, 7, 7)"),
+    (lambda: of(width=1), "weights has (1, 3, 3, 3) for"),
+    (lambda: of(norm=True), "weights has (2,) for"),
+    (lambda: of(fcn.FCN32s), "weights has nothing for"),
+    (lambda: "imagenet", "width is 2; needed with weights='imagenet': 64")])
+def test_weights_that_do_not_fit_a_vgg(weights, said, monkeypatch):
+    monkeypatch.setattr(fcn, "imagenet_state", pytest.fail)
+    with pytest.raises(ValueError) as caught:
+        small(norm=False, weights=weights())
+    assert str(caught.value).startswith(said)
+
+
+def test_a_checkpoint_of_an_fcn_is_not_a_vggs():
+    """With normalisation its first layers are those of a vgg16_bn."""
+    with pytest.raises(ValueError, match="nothing for 0.0.weight"):
+        small(weights=of(fcn.FCN32s, norm=True))
+
+
+@pytest.mark.parametrize("make", [fcn.fcn_resnet50, fcn.fcn_squeezenet])
+@pytest.mark.parametrize("channels, weights", [
+    (3, "ImageNet"), (1, "imagenet"), (3, {}),
+    (3, {"features.0.weight": torch.zeros(2, 3, 3, 3)})])
+def test_weights_that_do_not_fit(make, channels, weights, monkeypatch):
+    monkeypatch.setattr(fcn, "imagenet_state", pytest.fail)
+    with pytest.raises(ValueError, match="needed") as caught:
+        make(2, channels, weights=weights)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_heads_weights_are_named(theirs):
+    with pytest.raises(ValueError, match=r"\(21,.* for classifier.4.weight"):
+        fcn.fcn_resnet50(2, weights=theirs.state_dict())
+    state = {k: v for k, v in theirs.state_dict().items() if "aux" not in k}
+    with pytest.raises(ValueError, match="nothing for aux_classifier"):
+        fcn.fcn_resnet50(21, aux=True, weights=state)
+    state["backbone.layer3.6.conv1.weight"] = torch.zeros(1)
+    with pytest.raises(ValueError, match="needed: nothing"):
+        fcn.fcn_resnet50(21, weights=state)
 
 
 # torchvision's FCN
@@ -322,18 +484,36 @@ def test_recipes_train(recipe):
 
 def test_no_network_is_said_in_one_line(monkeypatch, tmp_path):
     def unplugged(*args, **kwargs):
-        raise OSError("no route to host")
+        raise urllib.error.URLError("no route to host")
 
     monkeypatch.setenv("SEGLIB_WEIGHTS", str(tmp_path))
     monkeypatch.setattr("urllib.request.urlopen", unplugged)
     monkeypatch.setattr("torch.hub.urlopen", unplugged)
     for make, name in ((fcn.fcn_resnet50, "resnet50-"),
-                       (fcn.fcn_squeezenet, "squeezenet1_0-")):
+                       (fcn.fcn_squeezenet, "squeezenet1_0-"),
+                       (fcn.FCN8s, "vgg16-"),
+                       (lambda *a, **k: fcn.FCN8s(*a, norm=True, **k),
+                        "vgg16_bn-")):
+        monkeypatch.setattr(fcn, "_two_convolutions", lambda *settings: (
+            nn.Sequential(nn.Identity(), fcn.BatchNorm(1)) if settings[1]
+            else nn.Sequential(nn.Identity(), nn.ReLU())))  # or 0.5 GB
         with pytest.raises(ConnectionError) as caught:
             make(2, weights="imagenet")
         said = str(caught.value)
         assert name in said and str(tmp_path) in said
         assert "$SEGLIB_WEIGHTS" in said and "\n" not in said
+
+
+def test_a_folder_or_a_file_to_blame_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SEGLIB_WEIGHTS", str(tmp_path / "file" / "in it"))
+    with pytest.raises(OSError, match="in it") as caught:
+        fcn.imagenet_state("squeezenet1_0")
+    assert not isinstance(caught.value, ConnectionError)
+    monkeypatch.setenv("SEGLIB_WEIGHTS", str(tmp_path))
+    (tmp_path / "squeezenet1_0-b66bff10.pth").write_bytes(b"half a file")
+    with pytest.raises(ValueError, match="b66bff10.pth is damaged"):
+        fcn.imagenet_state("squeezenet1_0")
 
 
 def test_a_file_that_is_there_is_used(monkeypatch, tmp_path):
@@ -366,6 +546,14 @@ def test_frozen_parts_stay_as_they_are():
     for key, value in net.trunk.state_dict().items():
         assert torch.equal(value, before[key]), key
     assert net.scores[0].weight.any()
+
+
+def test_torchvisions_normalisation_is_frozen_too():
+    part = fcn.freeze(torchvision.models.squeezenet1_0().features[:1])
+    part.append(nn.BatchNorm2d(96))
+    fcn.freeze(part)
+    part.train()(torch.rand(2, 3, 32, 32))
+    assert not part[1].running_mean.any()
 
 
 def test_slow_parts_move_less():
@@ -425,16 +613,21 @@ def test_bf16():
     assert (rough - exact).abs().max() < 0.1 * exact.abs().max()
 
 
-def test_export_with_any_size():
+@pytest.mark.parametrize("first, others", [
+    ((96, 128), [(64, 96), (96, 160)]), ((97, 131), [(65, 99), (39, 67)])])
+def test_export_with_free_sizes(first, others):
+    """Whether a map is cut becomes part of what `export` makes; so it takes
+    sizes that are cut as the first was. (ONNX takes all: test_models.)"""
     net = speak(small())
     some = torch.export.Dim.AUTO
     made = torch.export.export(
-        net, (torch.rand(2, 3, 96, 128),), dynamic_shapes=(
+        net, (torch.rand(2, 3, *first),), dynamic_shapes=(
             {0: some, 2: some, 3: some},)).module()
-    for size in ((96, 128), (64, 96)):
+    for size in (first, *others):
         x = torch.rand(2, 3, *size)
         torch.testing.assert_close(made(x), net(x))
 
 
 def test_registered():
     assert seglib.resolve("model", "fcn8s") is fcn.FCN8s
+    assert seglib.resolve("model", "fcn_squeezenet") is fcn.fcn_squeezenet

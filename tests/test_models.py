@@ -17,6 +17,7 @@ SMALL = {
     "fcn32s": {"width": 4},
     "fcn8s": {"width": 4, "norm": True, "padded": True},
     "fcn_resnet50": {},
+    "fcn_squeezenet": {},
     "pixel": {},
     "segnet": {"width": 4},
     "unet": {"width": 4},
