@@ -54,7 +54,7 @@ from seglib.training import BatchNorm
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
-from time import perf_counter
+from time import process_time
 
 import matplotlib.pyplot as plt
 from torchvision.models import resnet18
@@ -91,10 +91,10 @@ print(coarse[0, 0, 0].tolist(), back[0, 0, 0].tolist())
 # column in some channel first. How little comes of that we shall
 # measure.) The FCN of chapter 12 mends this by adding up *scores* of
 # three resolutions; but the finest has an eighth of the picture's, and
-# a pole is thinner than that. U-Net
-# {cite}`ronneberger2015` mends it at the root: it keeps what the
-# encoder knew **before** each pooling, all of its channels, and hands
-# it to the decoder when that has come back to the same size.
+# a pole is thinner than that. U-Net {cite}`ronneberger2015` mends it at
+# the root: it keeps what the encoder knew **before** each pooling, all
+# of its channels, and hands it to the decoder when that has come back
+# to the same size.
 
 # %%
 picture = pole.clone()
@@ -602,12 +602,12 @@ assert np.array_equal(two_distances(cells.instances, 30), within)
 
 # %%
 many = Cells(1, size=(256, 256), seed=0, touching=1)[0].instances
-begin = perf_counter()
+begin = process_time()
 two_distances(many, 30)
-framed = perf_counter() - begin
+framed = process_time() - begin
 for n in np.unique(many)[1:]:
     ndimage.distance_transform_edt(many != n)
-whole = perf_counter() - begin - framed
+whole = process_time() - begin - framed
 print(f"{how_many(many)} cells: {whole / framed:.0f} times as fast")
 assert whole > 2 * framed
 
@@ -1288,10 +1288,9 @@ assert (on("Cells, touching", weighted) > 0.2               # REMEASURE
 #
 # And the challenge itself: membranes in nerve tissue, 24 slices to
 # learn from, six to judge by, the {term}`adapted Rand error` (0 is
-# perfect). Beside the net, blurred grey values, cut at a level. That
-# level, the blur, and the net's level were chosen on some of the 24,
-# for practice; the last column says what the best choice would have
-# been here.
+# perfect). Beside the net, blurred grey values, cut at a level. Blur
+# and levels were chosen on six of the 24, for practice; the last column
+# says what the best choice would have been here.
 
 # %%
 rand = "adapted Rand error"
