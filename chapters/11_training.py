@@ -1041,6 +1041,18 @@ def _of_one_size(reader, indices, batch_size):
         yield stack(group)
 
 # %% tags=["export"]
+def _of_all_pixels(model, x):
+    """Logits, of as many rows and columns as the pictures have."""
+    logits = model(x)
+    (h, w), (height, width) = logits.shape[2:], x.shape[2:]
+    if (h, w) != (height, width):
+        raise ValueError(
+            f"model makes {h} × {w} scores of {height} × {width}"
+            " pixels; needed: as many (`overlap_tile` is for nets"
+            " without padding)")
+    return logits
+
+# %% tags=["export"]
 def evaluate(model: nn.Module, data, *, batch_size: int = 16,
              precision: str | None = None, world: World = World()
              ) -> dict:
@@ -1065,7 +1077,8 @@ def evaluate(model: nn.Module, data, *, batch_size: int = 16,
     Raises
     ------
     ValueError
-        If there are no samples, or a label is no class of the model.
+        If there are no samples, a label is no class of the model, or
+        the model has not as many scores as a picture has pixels.
     """
     reader = data if isinstance(data, Reader) else Reader(data)
     reader.classes = _classes_of(model, reader)
@@ -1073,18 +1086,21 @@ def evaluate(model: nn.Module, data, *, batch_size: int = 16,
     mine = world.part(range(len(reader.data)))
     with _judging(model, precision) as device:
         for images, masks in _of_one_size(reader, mine, batch_size):
-            labels = model(as_input(images.to(device))).argmax(1)
+            x = as_input(images.to(device))
+            labels = _of_all_pixels(model, x).argmax(1)
             meter.update(labels.to(torch.uint8), masks.to(device))
     return _of_all(meter, world).compute()
 
 # %% tags=["export"]
-def _classes_of(model, reader):
+def _classes_of(model, reader, judged=True):
     """How many classes a model knows: a picture goes through."""
     if not len(reader.data):
         raise ValueError("data is empty; needed: at least one sample")
     with _judging(model, "fp32") as device:
         image, _ = reader[0, 0]
-        return model(as_input(image[None].to(device))).shape[1]
+        x = as_input(image[None].to(device))
+        scores = _of_all_pixels(model, x) if judged else model(x)
+        return scores.shape[1]
 
 
 def _names(reader):
@@ -1335,9 +1351,10 @@ def _what_is_saved(folder):
 def _readers(model, train, val, recipe, device):
     """The data, kept where it fits; the labels will be checked."""
     readers = [Reader(train, crop=recipe.crop, seed=recipe.seed)]
-    classes = _classes_of(model, readers[0])
+    classes = _classes_of(model, readers[0], judged=False)
     if val is not None:
         readers.append(Reader(val))
+        _classes_of(model, readers[1])
     for reader in readers:
         reader.classes = classes
         keep(reader, device)
@@ -1626,7 +1643,7 @@ def _look(model, image, device):
     x = torch.from_numpy(np.atleast_3d(image)).to(device)
     x = x.permute(2, 0, 1)[None]
     x = F.pad(x, (0, max(0, 32 - w), 0, max(0, 32 - h)), "replicate")
-    return model(x)[0, :, :h, :w].float()
+    return _of_all_pixels(model, x)[0, :, :h, :w].float()
 
 
 def _pieces(model, image, window, margin, device):
@@ -1664,6 +1681,11 @@ def predict(model: nn.Module, image: np.ndarray, *, window: int = 1024,
     Returns
     -------
     (H, W) uint8, or (K, H, W) float32 array
+
+    Raises
+    ------
+    ValueError
+        If the model has not as many scores as the image has pixels.
     """
     size, answer = image.shape[:2], None
     with _judging(model, precision) as device:

@@ -33,7 +33,8 @@
 # (chapter 03), cells (chapter 10).
 #
 # **Exports** `UNet`, `border_weights`, `BorderLoss`,
-# `ElasticDeformation`, `overlap_tile`, `cells_of`.
+# `ElasticDeformation`, `overlap_tile`, `cells_of`; and what they are
+# made of.
 
 # %% tags=["export"]
 import numpy as np
@@ -52,6 +53,8 @@ from seglib.training import BatchNorm
 # %%
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
+from time import process_time
 
 import matplotlib.pyplot as plt
 from torchvision.models import resnet18
@@ -84,11 +87,14 @@ print(coarse[0, 0, 0].tolist(), back[0, 0, 0].tolist())
 # There *is* a pole: pooling has not forgotten that. But it stands in
 # column 4 **or** 5, and no layer to come can find out which, for the
 # two pictures that differ in it have become one. After four poolings
-# there are sixteen columns to choose from. The FCN of chapter 12
-# mends this by adding up *scores* of three resolutions. U-Net
-# {cite}`ronneberger2015` mends it at the root: it keeps what the
-# encoder knew **before** each pooling, all of its channels, and hands
-# it to the decoder when that has come back to the same size.
+# there are sixteen columns to choose from. (Convolutions could note the
+# column in some channel first. How little comes of that we shall
+# measure.) The FCN of chapter 12 mends this by adding up *scores* of
+# three resolutions; but the finest has an eighth of the picture's, and
+# a pole is thinner than that. U-Net {cite}`ronneberger2015` mends it at
+# the root: it keeps what the encoder knew **before** each pooling, all
+# of its channels, and hands it to the decoder when that has come back
+# to the same size.
 
 # %%
 picture = pole.clone()
@@ -109,8 +115,8 @@ assert torch.equal(what * where, pole)
 #
 # Of one part, nine times: two 3 × 3 convolutions. In the paper they are
 # {term}`valid <valid convolution>`, without any padding, so that each
-# takes a pixel off every side. Everybody since pads, and normalises the
-# batch. One function makes either.
+# takes a pixel off every side. Most since pad, and normalise the batch.
+# One function makes either.
 
 # %% tags=["export"]
 def _twice(inside, outside, padding, norm):
@@ -227,14 +233,14 @@ class Decoder(nn.ModuleList):
 # **Where to begin?** With 23 layers and no batch normalisation, the
 # first weights decide whether anything arrives at the end. If $N$
 # numbers flow into a unit and half of them are cut off by the ReLU,
-# weights of variance $2/N$ keep the signal's strength
-# {cite}`he2015`. The paper draws all its weights so. (In a transposed
-# convolution of stride 2 the kernels do not overlap: $N$ is the number
-# of channels, not four times as many.)
+# weights of variance $2/N$ nearly keep the signal's strength
+# {cite}`he2015`; picking maxima adds a little. The paper draws all its
+# weights so. (In a transposed convolution of stride 2 the kernels do
+# not overlap: $N$ is the number of channels, not four times as many.)
 
 # %% tags=["export"]
 def _begin(module):
-    """Gaussian weights of variance 2 / N, no biases."""
+    """Gaussian weights of variance 2 / N, zero biases."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         inputs = module.in_channels
         if isinstance(module, nn.Conv2d):
@@ -242,6 +248,20 @@ def _begin(module):
         nn.init.normal_(module.weight, std=(2 / inputs)**0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+# %%
+def strengths(begin):
+    """Mean squares of the five maps, for noise of mean square 1."""
+    torch.manual_seed(0)
+    net = Encoder(1, [16, 32, 64, 128, 256], padding=0, norm=False)
+    with torch.no_grad():
+        maps = net.apply(begin)(torch.randn(1, 1, 188, 188))
+    return [m.pow(2).mean().item() for m in maps]
+
+drawn, usual = strengths(_begin), strengths(lambda module: None)
+print("variance 2/N:     ", *(f"{m:8.2g}" for m in drawn))
+print("PyTorch's default:", *(f"{m:8.2g}" for m in usual))
+assert 0.5 < min(drawn) < max(drawn) < 50 and usual[-1] < 1e-3
 
 # %% [markdown]
 # ## Which sizes fit?
@@ -251,16 +271,18 @@ def _begin(module):
 # off again in the end. Without padding every map that is pooled must be
 # even, or left and right would no longer lose the same. Go backwards:
 # 28 at the bottom, before its two convolutions 32, before the pool 64,
-# and so on up to 572. At the
-# bottom any $m$ will do as long as something is left at the end:
+# and so on up to 572. At the bottom any $m$ will do as long as
+# something is left at the end:
 #
 # $$n = ((((m + 4)\cdot 2 + 4)\cdot 2 + 4)\cdot 2 + 4)\cdot 2 + 4
 #     = 16\,m + 124,$$
 #
 # and out come $16\,m - 60$: 184 fewer, 92 on each side. That is why a
-# size that fits is **12 more than a multiple of 16**, why the smallest
-# is 188, and why people who feed it a round number get an error from
-# the depths of `torch.cat`. Ours tells them before.
+# size that fits is **12 more than a multiple of 16**, and why the
+# smallest is 188. A round number goes wrong without a word. Some map is
+# odd, its pool drops a row on one side only; 512 gives 324 scores, not
+# 328, and nobody is told which pixels they belong to. Ours refuses.
+# (With padding and without cropping it is `torch.cat` that complains.)
 
 # %% tags=["export"]
 #: Pixels that the net without padding takes off each side.
@@ -273,6 +295,14 @@ def _fitting(n):
     return below, below if below >= n else below + 16
 
 # %% tags=["export"]
+def _number(name, value, least=0):
+    """The value, if it is finite and not below `least`."""
+    if not least <= value < np.inf:
+        raise ValueError(f"{name} is {value}; needed: a finite number"
+                         f" from {least}")
+    return value
+
+
 def _check_size(height, width, valid):
     for name, n in (("height", height), ("width", width)):
         if not valid and n < 32:
@@ -284,8 +314,13 @@ def _check_size(height, width, valid):
                 f" 16 and 12 more, from 188; nearest: {nearest}")
 
 # %% tags=["export"]
-def _filled(x, valid):
-    """Sides that fit, filled up to multiples of 16 if one pads."""
+def _filled(x, first):
+    """Sides that fit, filled up to multiples of 16 if `first` pads."""
+    needed, valid = first.in_channels, first.padding == (0, 0)
+    if (x.ndim != 4 or x.shape[1] != needed
+            or not x.is_floating_point()):
+        raise ValueError(f"x is {tuple(x.shape)}, {x.dtype}; needed:"
+                         f" floats (N, {needed}, H, W)")
     height, width = x.shape[2:]
     _check_size(height, width, valid)
     if valid:
@@ -306,8 +341,15 @@ def _how(padding, norm):
     if padding not in ("same", "valid"):
         raise ValueError(f"padding is {padding!r}; needed: 'same' or"
                          " 'valid'")
-    return ((1, norm is not False) if padding == "same"
-            else (0, bool(norm)))
+    same = padding == "same"
+    return int(same), same if norm is None else bool(norm)
+
+
+def _widths(num_classes, in_channels, width):
+    """Channels of the five stages."""
+    _number("num_classes", num_classes, 1)
+    _number("in_channels", in_channels, 1)
+    return [_number("width", width, 1) * 2**level for level in range(5)]
 
 # %% tags=["export"]
 class UNet(nn.Module):
@@ -332,7 +374,8 @@ class UNet(nn.Module):
     Raises
     ------
     ValueError
-        If `padding` is neither, or later a picture's size does not fit.
+        If `padding` is neither, or a number is below 1; later, if
+        pictures are no floats, or channels or sizes do not fit.
 
     Notes
     -----
@@ -349,22 +392,23 @@ class UNet(nn.Module):
                  padding="same", norm=None):
         super().__init__()
         how = _how(padding, norm)
-        self.valid = padding == "valid"
-        widths = [width * 2**level for level in range(5)]
+        widths = _widths(num_classes, in_channels, width)
         self.down = Encoder(in_channels, widths, *how)
         self.up = Decoder(widths[::-1], *how)
         self.score = nn.Conv2d(width, num_classes, 1)
         self.apply(_begin)
 
     def forward(self, x):
-        height, width = x.shape[2:]
-        x = self.up(self.down(4 * _filled(x, self.valid) - 2))
+        height, width = x.shape[-2:]
+        x = _filled(x, self.down.stages[0][0])
+        x = self.up(self.down(4 * x - 2))
         return self.score(x)[..., :height, :width]
 
 # %% [markdown]
-# Fifteen lines, and they are the drawing everybody knows. Here it is,
-# drawn by the network itself; the arcs are the
-# {term}`skip connections <skip connection>`.
+# Fifteen lines, and they are the drawing everybody knows. (`4 * x - 2`
+# takes grey values from [0, 1] to [−2, 2], about as strong as the first
+# weights expect them.) Here it is, drawn by the network itself; the
+# arcs are the {term}`skip connections <skip connection>`.
 
 # %%
 x = torch.rand(1, 1, 188, 188)
@@ -413,24 +457,36 @@ def parted(instances: np.ndarray) -> np.ndarray:
     -------
     (H, W) uint8 array
     """
+    instances = np.asarray(instances)
     return ((instances > 0) & ~seams(instances)).astype(np.uint8)
 
 # %%
 def with_seams(data):
     return [replace(s, mask=parted(s.instances)) for s in data]
 
+def how_many(labels):
+    """Numbers that are there; 0 is the ground."""
+    return len(np.unique(labels[labels > 0]))
+
+def clumps(mask):
+    return ndimage.label(mask)[1]
+
+# %%
 train = with_seams(Cells(200, size=(96, 96), seed=0, touching=1))
 val = with_seams(Cells(40, size=(96, 96), seed=1, touching=1))
 cells = val[2]
 show(cells.image, paint(cells.instances), paint(cells.mask),
      titles=("cells", "who is who", "apart"),
-     alt=[f"{cells.instances.max()} bright nuclei; many touch.",
+     alt=[f"{how_many(cells.instances)} bright nuclei; clumps of those"
+          f" that touch: {clumps(cells.instances > 0)}.",
           "The same, each in a colour.",
           "The mask to be learnt: thin dark seams where two meet."])
 
 # %%
-pieces = [ndimage.label(s.mask)[1] for s in val]
-print(sum(pieces), "pieces of", sum(s.instances.max() for s in val))
+found = [(how_many(s.instances), clumps(s.instances > 0),
+          clumps(s.mask)) for s in val]
+print("{} cells in {} clumps; apart, {} pieces".format(*sum(
+    map(np.array, found))))
 
 # %% [markdown]
 # But who will learn a seam that is two pixels wide? It hardly counts in
@@ -449,12 +505,13 @@ print(sum(pieces), "pieces of", sum(s.instances.max() for s in val))
 # ## How far to the second nearest?
 #
 # The recipe that goes around computes a distance transform for every
-# cell, over the whole picture, and sorts. With 100 cells these are 100
-# pictures. But who is far away has no say: at $d_1 + d_2 = 6\sigma$,
-# $e^{-18}$ is left, which a float32 beside a 1 cannot hold. So look at
-# each cell in a frame of its own, and let every pixel in it keep **the
-# two nearest that it has been offered**. A minimum drops the loser of
-# three, a maximum finds who comes second:
+# cell, over the whole picture, and sorts. With 100 cells that makes 100
+# distance maps as large as the picture. But who is far away has no say:
+# at $d_1 + d_2 = 6\sigma$, $10\,e^{-18}$ is left, the last bit of a
+# float32 beside a 1. So look at each cell in a frame of its own, and
+# let every pixel in it keep **the two nearest that it has been
+# offered**. A minimum drops the loser of three, a maximum finds who
+# comes second:
 
 # %% tags=["export"]
 def _offer(near, d):
@@ -468,6 +525,22 @@ near = np.array([4., 9.])
 _offer(near, 6)
 _offer(near, 3)
 assert near.tolist() == [3, 4]
+
+# %% tags=["export"]
+def _objects(instances):
+    """Checked, as an array; numbered anew if numbers are huge."""
+    array = np.asarray(instances)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"instances has shape {array.shape}; needed:"
+                         " (H, W), at least one pixel")
+    if array.dtype.kind not in "bui" or array.min() < 0:
+        raise ValueError(f"instances holds {array.dtype} from"
+                         f" {array.min()}; needed: integers from 0")
+    if array.max() > array.size:
+        with_ground = np.pad(array, 1)
+        numbers = np.unique(with_ground, return_inverse=True)[1]
+        array = numbers.reshape(with_ground.shape)[1:-1, 1:-1]
+    return array
 
 # %% tags=["export"]
 def two_distances(instances: np.ndarray, reach: float = np.inf
@@ -487,6 +560,12 @@ def two_distances(instances: np.ndarray, reach: float = np.inf
         Euclidean, in pixels, exact: 0 first inside an object; inf where
         there are not so many objects within reach.
 
+    Raises
+    ------
+    ValueError
+        If `instances` has not two sides, or holds anything but integers
+        from 0.
+
     Notes
     -----
     Each object is looked at with `reach` pixels around it: time grows
@@ -497,6 +576,7 @@ def two_distances(instances: np.ndarray, reach: float = np.inf
     >>> two_distances(np.array([[1, 0, 0, 5]]))[0, 1]
     array([1., 2.])
     """
+    instances = _objects(instances)
     near = np.full((*instances.shape, 2), np.inf)
     frame = int(min(reach, max(instances.shape)))
     boxes = ndimage.find_objects(instances.astype(int))
@@ -520,6 +600,17 @@ assert np.array_equal(two_distances(cells.instances), nearest)
 within = np.where(nearest <= 30, nearest, np.inf)
 assert np.array_equal(two_distances(cells.instances, 30), within)
 
+# %%
+many = Cells(1, size=(256, 256), seed=0, touching=1)[0].instances
+begin = process_time()
+two_distances(many, 30)
+framed = process_time() - begin
+for n in np.unique(many)[1:]:
+    ndimage.distance_transform_edt(many != n)
+whole = process_time() - begin - framed
+print(f"{how_many(many)} cells: {whole / framed:.0f} times as fast")
+assert whole > 2 * framed
+
 # %% tags=["export"]
 def border_weights(instances: np.ndarray, w0: float = 10.0,
                    sigma: float = 5.0) -> np.ndarray:
@@ -530,9 +621,9 @@ def border_weights(instances: np.ndarray, w0: float = 10.0,
     instances : (H, W) integer array
         0 for the ground, else the object's number.
     w0 : float
-        Largest addition to 1.
+        Largest addition to 1; from 0.
     sigma : float
-        In pixels, above 0: how wide a gap still counts.
+        In pixels, from 0.001: how wide a gap still counts.
 
     Returns
     -------
@@ -543,7 +634,8 @@ def border_weights(instances: np.ndarray, w0: float = 10.0,
     Raises
     ------
     ValueError
-        If `sigma` is not above 0, or `instances` has not two sides.
+        If a number is out of its range, or `instances` has not two
+        sides or holds anything but integers from 0.
 
     Notes
     -----
@@ -554,10 +646,8 @@ def border_weights(instances: np.ndarray, w0: float = 10.0,
     >>> border_weights(np.array([[1, 0, 2]]), w0=10, sigma=2).round(2)
     array([[1.  , 7.07, 1.  ]], dtype=float32)
     """
-    if not sigma > 0 or np.ndim(instances) != 2:
-        raise ValueError(f"sigma is {sigma}, instances"
-                         f" {np.shape(instances)}; needed: above 0, and"
-                         " height × width")
+    instances = _objects(instances)
+    w0, sigma = _number("w0", w0), _number("sigma", sigma, 0.001)
     gap = two_distances(instances, reach=6 * sigma).sum(2)
     extra = w0 * np.exp(-gap**2 / (2 * sigma**2))
     return np.where(instances > 0, 1, 1 + extra).astype(np.float32)
@@ -574,6 +664,15 @@ show(cells.image, weights / weights.max(),
 # when the mask has been cropped, flipped or bent on its way, and no
 # weight maps have to be stored and bent along. And if the scores are
 # smaller than the mask, for want of padding, it takes the middle.
+
+# %% tags=["export"]
+def _seen(target, logits):
+    """The middle of the target, which the scores are for."""
+    size, there = tuple(logits.shape[2:]), tuple(target.shape[1:])
+    if size[0] > there[0] or size[1] > there[1]:
+        raise ValueError(f"logits are for {size} pixels; needed: no"
+                         f" more than the target has, {there}")
+    return centre(target, *size)
 
 # %% tags=["export"]
 class BorderLoss:
@@ -593,7 +692,8 @@ class BorderLoss:
     """
 
     def __init__(self, w0: float = 10.0, sigma: float = 5.0):
-        self.w0, self.sigma = w0, sigma
+        self.w0 = _number("w0", w0)
+        self.sigma = _number("sigma", sigma, 0.001)
 
     def weights(self, target):
         maps = [border_weights(ndimage.label(one == 1)[0], self.w0,
@@ -602,12 +702,11 @@ class BorderLoss:
         return torch.from_numpy(np.stack(maps)).to(target.device)
 
     def __call__(self, logits, target):
-        weights = centre(self.weights(target), *logits.shape[2:])
-        target = centre(target, *logits.shape[2:]).long()
+        weights = _seen(self.weights(target), logits)
+        target = _seen(target, logits).long()
         nll = F.cross_entropy(logits.float(), target,
                               ignore_index=VOID, reduction="none")
-        known = (target != VOID).sum().clamp(min=1)
-        return (weights * nll).sum() / known
+        return (weights * nll).sum() / (target != VOID).sum().clamp(1)
 
 # %% [markdown]
 # And from probabilities back to cells? What the net is sure of tells
@@ -615,7 +714,21 @@ class BorderLoss:
 # likely tells how far they reach. These are two limits, for the loss
 # has made a "cell" between two cells dear, and a net that doubts says
 # "ground". The watershed of chapter 05 deals the likely pixels out to
-# the pieces, and a closing adds the pixel that was taken from them.
+# the pieces, and a closing adds the pixel that was taken from them (and
+# fills true gaps of two pixels, too).
+
+# %% tags=["export"]
+def _chances(cell):
+    """A map of probabilities, checked, as floats."""
+    cell = np.asarray(cell, float)
+    if cell.ndim != 2 or not cell.size:
+        raise ValueError(f"cell has shape {cell.shape}; needed: (H, W),"
+                         " at least one pixel")
+    if not np.abs(cell - 0.5).max() < 0.501:
+        raise ValueError(f"cell is from {cell.min():.3g} to"
+                         f" {cell.max():.3g}; needed: probabilities,"
+                         " 0 to 1, no NaN")
+    return cell
 
 # %% tags=["export"]
 def cells_of(cell: np.ndarray, sure: float = 0.5, likely: float = 0.4,
@@ -642,12 +755,12 @@ def cells_of(cell: np.ndarray, sure: float = 0.5, likely: float = 0.4,
     Raises
     ------
     ValueError
-        If `likely` is above `sure`.
+        If `likely` is not at most `sure`, or `cell` no such map.
     """
-    if likely > sure:
+    if not likely <= sure:
         raise ValueError(f"likely is {likely}; needed: at most sure,"
                          f" {sure}")
-    cell = np.asarray(cell, float)
+    cell = _chances(cell)
     pieces, _ = ndimage.label(cell > sure)
     kept = np.bincount(pieces.ravel()) >= smallest
     kept[0] = False
@@ -708,9 +821,9 @@ show(cells.image, *map(paint, pictures.values()),
      paint(cells.instances), titles=("cells", *pictures, "truth"),
      height=110,
      alt=["Touching nuclei."] + [
-         f"{name}: {len(np.unique(found)) - 1} nuclei found."
+         f"{name}: {how_many(found)} nuclei found."
          for name, found in pictures.items()]
-     + [f"In truth there are {cells.instances.max()}."])
+     + [f"In truth there are {how_many(cells.instances)}."])
 
 # %% [markdown]
 # **What went wrong** without weights? Nothing, as far as the loss can
@@ -720,6 +833,8 @@ show(cells.image, *map(paint, pictures.values()),
 # is merciless there, and so would be whoever counts the cells. With
 # weights the net says "ground" whenever it is in doubt between two
 # cells, and often beside one, too: it pays for its count with its IoU.
+# (Both were cut at the same two limits, and perhaps a net that is sure
+# too easily should have others. Below each net chooses its own.)
 #
 # ## What do the skips carry?
 #
@@ -754,13 +869,33 @@ assert min(right, key=right.get) == "1/1"
 # The finest map is the one that is missed: outlines and seams are in
 # it. But that was no fair trial, for the net was trained to rely on
 # them. A net that is trained *without* learns to do without, as well as
-# it can. On streets full of poles, then: U-Net with and without its
-# skips, and beside it the FCN-8s of the last chapter for as many
-# *seconds*, first for 200 steps of the U-Net, then for 600. From the
-# worst of the seeds to the best:
+# it can. On streets full of poles, then. First the networks of the last
+# chapter and of this one, after as many *steps* of one recipe:
+
+# %%
+chain = {"FCN-32s": "12_fcn", "FCN-16s": "12_fcn", "FCN-8s": "12_fcn",
+         "U-Net": "13_unet"}
+for metric in ("pole IoU", "fence IoU"):
+    rows = [measured(name, method=method, metric=metric,
+                     dataset="StreetScenes, thin")
+            for method, name in chain.items()]
+    for r in rows:
+        print(f"{metric:10} {r['method']:8} {r['value']:.3f}"
+              f" [{r['low']:.3f}, {r['high']:.3f}]")
+    assert all(a["high"] < b["low"] for a, b in pairwise(rows))
+
+# %% [markdown]
+# The more is handed across, the better, in poles and in fences; no two
+# bands touch. But a step of the U-Net takes longer. So FCN-8s gets as
+# many *seconds*, too: first those of 200 steps of the U-Net; then those
+# of 600, which we added when we had seen the first. (FCN-32s and 16s
+# were not given them.) And beside it, a U-Net without its skips. From
+# the worst of the seeds to the best:
 
 # %%
 def span(row):
+    if row is None:
+        return "–"
     low, high = (f"{x:.0f}" if x > 10 else f"{x:.3f}"
                  for x in (row["low"], row["high"]))
     return low if low == high else f"{low}–{high}"
@@ -770,8 +905,9 @@ def table(name, dataset, **columns):
     print(" " * 23, "seeds", *(f"{title:>12}" for title in columns))
     for method in dict.fromkeys(r["method"] for r in rows):
         found = {r["metric"]: r for r in rows if r["method"] == method}
-        asked = [found[metric] for metric in columns.values()]
-        print(f"{method:23}", f"{asked[0]['n']:5}",
+        asked = [found.get(metric) for metric in columns.values()]
+        seeds = max(r["n"] for r in found.values())
+        print(f"{method:23}", f"{seeds:5}",
               *(f"{span(r):>12}" for r in asked))
 
 # %%
@@ -794,15 +930,26 @@ assert better(few, "U-Net", "fence IoU")
 assert better(few, "U-Net", "fence precision")
 assert better("U-Net, longer", many, "fence IoU")
 
+# %%
+def both(metric):
+    return [thin(method, metric)["value"] for method in (few, "U-Net")]
+
+fast, slow = both("steps")
+print(f"{fast / slow:.2f} times as many steps")
+assert 1.4 < fast / slow < 1.5
+theirs, ours = both("fence recall")
+assert ours > theirs
+
 # %% [markdown]
 # Without its skips it hardly finds a pole; nothing else was taken away.
 # **What went wrong** with the fences? In as many seconds FCN-8s takes
-# nearly half as many steps again, and is *ahead* there. The second table tells
-# how. U-Net misses no more of the fences; it *invents* more. The class
-# weights have made it dear to miss what is rare and cheap to invent it,
-# and to unlearn that takes time. Give both three times as long, and
-# U-Net is ahead in the fences as well. A ranking of networks is a
-# ranking at a budget.
+# nearly half as many steps again, and is *ahead* there. The second
+# table tells how: U-Net finds no less of the fences, but it *invents*
+# more. One suspect is the class weights, which make it dear to miss
+# what is rare and cheap to invent it; but FCN-8s has them too, and we
+# have not trained without. Give both three times as long, and U-Net is
+# ahead in the fences as well. A ranking of networks is a ranking at a
+# budget.
 
 # %% [markdown]
 # ## How can thirty pictures be enough?
@@ -811,12 +958,20 @@ assert better("U-Net, longer", many, "fence IoU")
 # tissue. Tissue is soft: bend a slice a little, and it is another slice
 # that might have been, with a truth that bends along. Draw an arrow at
 # random for each node of a coarse grid (3 × 3, and 10 pixels in the
-# paper), let a smooth surface run through them, and
-# move every pixel by what it finds there {cite}`simard2003`: an
-# {term}`elastic deformation`.
+# paper), let a smooth surface run through them, and move every pixel by
+# what it finds there: an {term}`elastic deformation`, an idea of
+# {cite}`simard2003`, who smoothed arrows drawn for every pixel. Whether
+# it helps here we have not measured.
 #
 # Only one thing can go wrong, and it does: image and mask must be moved
 # by **the same** arrows, the image between pixels, the mask never.
+
+# %% tags=["export"]
+def _arrows(count, size, sigma, nodes, device=None):
+    """(count, 2, H, W): shifts to the right, and down, in pixels."""
+    drawn = sigma * torch.randn(count, 2, nodes, nodes, device=device)
+    return F.interpolate(drawn, size, mode="bicubic",
+                         align_corners=True)
 
 # %% tags=["export"]
 def _moved(x, shift, mode):
@@ -836,9 +991,16 @@ class ElasticDeformation:
     Parameters
     ----------
     sigma : float
-        Standard deviation of the shifts at the nodes, in pixels.
+        Standard deviation of the shifts at the nodes, in pixels; from
+        0.
     nodes : int
-        Along each side.
+        Along each side; from 1.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range; later, if images and masks
+        differ in number or size.
 
     Notes
     -----
@@ -849,15 +1011,17 @@ class ElasticDeformation:
     """
 
     def __init__(self, sigma: float = 10.0, nodes: int = 3):
-        self.sigma, self.nodes = sigma, nodes
+        self.sigma = _number("sigma", sigma)
+        self.nodes = _number("nodes", nodes, 1)
 
     def __call__(self, images, masks):
         """Images (N, C, H, W), labels (N, H, W); such a pair again."""
-        size, device = masks.shape[1:], images.device
-        nodes = torch.randn(len(masks), 2, self.nodes, self.nodes,
-                            device=device)
-        shift = F.interpolate(self.sigma * nodes, size, mode="bicubic",
-                              align_corners=True)
+        count, *size = images[:, 0].shape
+        if masks.shape != (count, *size):
+            raise ValueError(f"masks are {tuple(masks.shape)}; needed:"
+                             f" {(count, *size)}, as the images")
+        shift = _arrows(count, size, self.sigma, self.nodes,
+                        images.device)
         bent = _moved(masks[:, None], shift, "nearest")[:, 0]
         return (_moved(images, shift, "bilinear").to(images.dtype),
                 bent.to(masks.dtype))
@@ -882,6 +1046,25 @@ column = torch.arange(96).expand(1, 96, 96)
 where, what = ElasticDeformation(6)(column[:, None].float(), column)
 inside = (where[:, 0] > 1) & (where[:, 0] < 94)     # not mirrored
 assert (where[:, 0] - what)[inside].abs().max() <= 0.51
+assert (what != column).float().mean() > 0.5        # and bent it is
+
+# %% [markdown]
+# **What went wrong?** At the paper's ten pixels some pictures as small
+# as ours *fold*: where a small square is turned over on its way, tissue
+# is shown twice. On the paper's large tiles the same arrows are gentle.
+
+# %%
+def folded(sigma, count=200):
+    """Share of pictures in which some square is turned over."""
+    torch.manual_seed(0)
+    x, y = _arrows(count, (96, 96), sigma, 3).unbind(1)
+    (xy, xx), (yy, yx) = (torch.gradient(a, dim=(1, 2)) for a in (x, y))
+    turned = (1 + xx) * (1 + yy) < xy * yx
+    return turned.flatten(1).any(1).float().mean().item()
+
+share = {sigma: folded(sigma) for sigma in (6, 8, 10)}
+print({sigma: f"{value:.1%}" for sigma, value in share.items()})
+assert share[6] < 0.01 < share[10]
 
 # %% [markdown]
 # ## How large may a picture be?
@@ -951,10 +1134,14 @@ def _tile_scores(model, x):
     return scores.cpu().numpy()
 
 # %% tags=["export"]
-def _side_by_side(tiles, axis):
-    """Joined; the last four pixels of each belong to the next."""
-    cut = [np.delete(one, np.s_[-4:], axis) for one in tiles[:-1]]
-    return np.concatenate([*cut, tiles[-1]], axis)
+def _all_tiles(model, image, tile):
+    """Scores of the tiles one by one, and where each begins."""
+    x = _mirrored(image)
+    for top, height in _tiles(image.shape[0], tile):
+        for left, width in _tiles(image.shape[1], tile):
+            seen = x[..., top:top + height + 2 * BORDER,
+                     left:left + width + 2 * BORDER]
+            yield _tile_scores(model, seen), top, left
 
 # %% tags=["export"]
 def overlap_tile(model: nn.Module, image: np.ndarray,
@@ -968,9 +1155,10 @@ def overlap_tile(model: nn.Module, image: np.ndarray,
     image : (H, W) or (H, W, C) array
         uint8, or float in [0, 1].
     tile : int
-        Side of what is computed at once, 4 more than a multiple of 16;
-        the model looks at 184 pixels more. It decides about memory
-        only.
+        Side of what is computed at once, 4 more than a multiple of 16,
+        from 20; the model looks at 184 pixels more. It decides about
+        the memory for the model's maps only. Picture and scores are
+        held whole.
 
     Returns
     -------
@@ -993,25 +1181,26 @@ def overlap_tile(model: nn.Module, image: np.ndarray,
     >>> overlap_tile(net, np.zeros((70, 35)), tile=36).shape
     (2, 70, 35)
     """
-    if tile % 16 != 4:
-        raise ValueError(f"tile is {tile}; needed: a multiple of 16,"
-                         " and 4 more")
-    (height, width), x = image.shape[:2], _mirrored(image)
-    rows = []
+    whole = isinstance(tile, int | np.integer)
+    if not whole or tile < 20 or tile % 16 != 4:
+        raise ValueError(f"tile is {tile}; needed: 4 more than a"
+                         " multiple of 16, from 20")
+    size, scores = image.shape[:2], None
     with in_eval_mode(model), torch.inference_mode():
-        for y, h in _tiles(height, tile):
-            row = [_tile_scores(model, x[..., y:y + h + 2 * BORDER,
-                                         left:left + w + 2 * BORDER])
-                   for left, w in _tiles(width, tile)]
-            rows.append(_side_by_side(row, 2))
-    return _side_by_side(rows, 1)[:, :height, :width]
+        for part, top, left in _all_tiles(model, image, tile):
+            if scores is None:
+                scores = np.empty((len(part), *size), part.dtype)
+            there = scores[:, top:, left:][:, :tile, :tile]
+            there[:] = part[:, :there.shape[1], :there.shape[2]]
+    return scores
 
 # %% [markdown]
-# Equal to the last bit? Mathematically, yes. But a sum of 576 floats
-# depends on its order, and the library that convolves chooses another
-# order for another size of picture. So give the net weights and a
-# picture with which all sums are exact, whatever their order: whole
-# numbers, few enough to stay below $2^{53}$.
+# Equal to the last bit to one look at the mirrored picture?
+# Mathematically, yes. But 64 maps × 9 weights make a sum of 576 floats
+# in the paper's net, a sum depends on its order, and the library that
+# convolves chooses another order for another size of picture. So give
+# the net weights and a picture with which all sums are exact, whatever
+# their order: whole numbers, few enough to stay below $2^{53}$.
 
 # %%
 def with_whole_numbers(net):
@@ -1020,11 +1209,21 @@ def with_whole_numbers(net):
         w.data = torch.randn(w.shape).sign().double() * few
     return net
 
-picture = np.random.default_rng(0).integers(0, 5, (150, 131)) / 4
+def one_look(net, picture):
+    x = torch.from_numpy(np.pad(picture, BORDER, "reflect"))[None, None]
+    with torch.inference_mode():
+        return net.eval()(x.to(next(net.parameters())))[0].numpy()
+
+# %%
+picture = np.random.default_rng(0).integers(0, 5, (148, 132)) / 4
 exact = with_whole_numbers(UNet(2, 1, width=4, padding="valid"))
-tiled, whole = (overlap_tile(exact, picture, t) for t in (68, 164))
-assert np.ptp(whole) and np.array_equal(tiled, whole)
-tiled, whole = (overlap_tile(net, picture, t) for t in (68, 164))
+def both_ways(net):
+    return overlap_tile(net, picture, 68), one_look(net, picture)
+
+tiled, whole = both_ways(exact)
+assert np.ptp(whole) and np.abs(whole).max() < 2**53
+assert np.array_equal(tiled, whole)
+tiled, whole = both_ways(net)
 print(f"exact sums: equal; float32: up to {np.ptp(tiled - whole):.0e}"
       f" of {np.abs(whole).max():.0f}")
 assert np.allclose(tiled, whole, atol=1e-4 * np.abs(whole).max())
@@ -1032,69 +1231,92 @@ assert np.allclose(tiled, whole, atol=1e-4 * np.abs(whole).max())
 # %% [markdown]
 # And in the windows of a net *with* padding? There the trick is cruder:
 # look at more than you keep. `predict` of chapter 11 does it for all
-# networks of this book; a U-Net sees less than 128 pixels far, so a
-# margin of 128 loses nothing.
+# networks of this book. A U-Net that pads sees 92 pixels far as well,
+# and up to 15 more, as the pools lie: a margin of 128 loses nothing.
 
 # %%
 large = Cells(1, size=(352, 320), seed=2, touching=1)[0]
-parts, at_once = (predict(cell_net, large.image, window=w,
-                          probability=True, precision="fp32")
-                  for w in (288, 1024))
-assert np.allclose(parts, at_once, atol=1e-4)
+how = {"probability": True, "precision": "fp32"}
+at_once = predict(cell_net, large.image, **how)
+off = {}
+for margin in (128, 32):
+    parts = predict(cell_net, large.image, window=288, margin=margin,
+                    **how)
+    off[margin] = np.abs(parts - at_once).max()
+    print(f"margin {margin}: up to {off[margin]:.0e}")
+assert off[128] < 1e-4 < off[32]
 
 # %% [markdown]
 # ## Does it work on real cells?
 #
 # Half of BBBC038's fluorescence slides to learn from (every other, as
-# in chapter 05), the other half to judge by; and once more the cells of
-# this chapter, with other seeds:
+# in chapter 05), the other half to judge by; and the cells of this
+# chapter again, with more seeds, and sixty to judge by. How sure is
+# sure enough, each net has chosen on pictures that do not judge.
 
 # %%
 for dataset in ("nuclei", "Cells, touching"):
     table("13_nuclei", dataset, quality="panoptic quality",
-          miscounted="count error")
+          miscounted="count error", sure="sure")
 
-def quality_on(dataset, method):
+def on(dataset, method, metric="panoptic quality"):
     return measured("13_nuclei", dataset=dataset, method=method,
-                    metric="panoptic quality")["value"]
+                    metric=metric)["value"]
 
-lead = {dataset: quality_on(dataset, "U-Net, border weights")
-        - quality_on(dataset, "Otsu + watershed")
+classical, weighted = "Otsu + watershed", "U-Net, border weights"
+lead = {dataset: on(dataset, weighted) - on(dataset, classical)
         for dataset in ("nuclei", "Cells, touching")}
-assert lead["Cells, touching"] > 2 * lead["nuclei"] > 0
+
+# %%
+assert lead["Cells, touching"] > 2 * lead["nuclei"] > 0     # REMEASURE
+fewer = on("nuclei", weighted, "count error") / on(         # REMEASURE
+    "nuclei", classical, "count error")
+assert 0.8 < fewer < 1                                      # REMEASURE
+assert (on("Cells, touching", weighted) > 0.2               # REMEASURE
+        + on("Cells, touching", "U-Net, no weights"))
 
 # %% [markdown]
-# Some minutes of training beat chapter 05 on the slides, though not by
-# much: these nuclei are bright on a dark ground, and Otsu is made for
-# that. Where light is no guide, as on our cells, the distance is
-# another.
+# <!-- REMEASURE: lead small on the slides, count hardly better; no
+# weights far behind on Cells. What no weights do on the slides? -->
+# On the slides some minutes of training beat chapter 05, though not by
+# much, and the count hardly improves: these nuclei are bright on a dark
+# ground, and Otsu is made for that. (The two were prepared in different
+# ways. The net sees each slide stretched to one brightness; behind
+# Otsu's threshold holes are filled, and dust is dropped.) Where light
+# is no guide, as on our cells, the lead is larger; and there the border
+# weights decide, even if each net may choose its limit.
 #
 # And the challenge itself: membranes in nerve tissue, 24 slices to
 # learn from, six to judge by, the {term}`adapted Rand error` (0 is
-# perfect). Where to cut the probability was chosen on training slices,
-# for the grey values as well; the last column says what the best choice
-# would have been.
+# perfect). Beside the net, blurred grey values, cut at a level. Blur
+# and levels were chosen on six of the 24, for practice; the last column
+# says what the best choice would have been here.
 
 # %%
-table("13_membranes", "ISBI 2012", error="adapted Rand error",
-      best="adapted Rand error, best level")
+rand = "adapted Rand error"
+table("13_membranes", "ISBI 2012", practice=f"{rand}, practice",
+      here=rand, best=f"{rand}, best level")
 
-def error_of(method, metric="adapted Rand error"):
-    return measured("13_membranes", method=method, metric=metric)
+def errors(metric):
+    return {r["method"]: r for r in results("13_membranes")["rows"]
+            if r["metric"] == rand + metric}
 
-best = error_of("U-Net", "adapted Rand error, best level")
-assert error_of("U-Net")["high"] < error_of("smoothed grey")["value"]
-assert best["value"] < error_of("U-Net")["value"]
+chosen, best = errors(""), errors(", best level")
+assert all(best[m]["value"] <= chosen[m]["value"] for m in best)
+for method, r in errors(", practice").items():              # REMEASURE
+    assert r["low"] > chosen[method]["high"], method        # REMEASURE
 
 # %% [markdown]
-# **What went wrong?** Blurred grey values, cut at the right place, are
-# beaten by every seed; but see how far the seeds lie apart. A *single*
-# gap in a membrane makes one cell of two, so that a few pixels decide,
-# and the level that closes the gaps in the training slices is not the
-# best one here. Nor are these six slices quite clean. How long to train
-# was settled on other slices, but we had seen the scores of an earlier
+# <!-- REMEASURE: practice far above here, for both methods? -->
+# **What went wrong?** The slices for practice are harder than those
+# that judge: a choice that is good there goes wrong here, for grey
+# values and for the net. And see how far the seeds lie apart. A
+# *single* gap in a membrane makes one cell of two, so that a few pixels
+# decide. Nor are these six slices quite clean. How long to train was
+# settled on other slices, but we had seen the scores of an earlier
 # recipe on these. (For the challenge's own test slices the paper
-# reports a Rand error of .0382, after far more training.)
+# reports a Rand error of .0382 {cite}`ronneberger2015`, after far more
+# training.)
 #
 # ## What does it cost to remember?
 #
@@ -1147,8 +1369,9 @@ assert ours == (0, 4) and theirs == (8, 0)
 # %% [markdown]
 # **Verdict: false.** It has no additions at all, but four
 # concatenations. Residual blocks {cite}`he2016` were published half a
-# year later, add, and span two layers; U-Net's skips concatenate, and
-# span the whole network.
+# year later; they add, and span two or three layers. U-Net's skips
+# concatenate, and each spans all that lies below it. (Whether gradients
+# would vanish without, we have not tested.)
 #
 # ### Claim: U-Net pads borders by bilinear interpolation
 
@@ -1171,29 +1394,31 @@ assert torch.equal(mirror[:92].flip(0)[:, 0], mirror[93:185, 0])
 # Its first cells have asserted the sizes: 568, 280, 136, 64, 28.
 #
 # **Verdict: false.** Each stage loses four pixels, or none with
-# padding, and each pooling halves. What remains unchanged is what is
-# *kept* of each stage.
+# padding, and each pooling halves. Only what is handed across keeps the
+# size of its stage.
 #
 # ### Claim: It runs out of memory because of its parameters
 #
 # `peak_bytes` (A11) adds up what is held at the worst moment of a
-# training step: maps, and the parameters' gradients, but not the
-# parameters. Full size, on the `meta` device:
+# training step: maps, and gradients. Parameters take four times their
+# size while AdamW trains: themselves, a gradient, two means. Full size,
+# on the `meta` device:
 
 # %%
 with torch.device("meta"):
-    weights = 4 * parameters(paper)
+    kept, times = 4 * 4 * parameters(paper), []     # float32, AdamW
     for side, batch in ((188, 1), (572, 1), (572, 8)):
         x = torch.rand(batch, 1, side, side)
         held = peak_bytes(paper, x, training=True)
+        times.append(held / kept)
         print(f"{batch} × {side}²: {held / 1e6:6.0f} MB held,"
-              f" {held / weights:4.1f} times the parameters")
-assert held > 20 * weights
+              f" {times[-1]:4.1f} times what the parameters take")
+assert times[0] < 1 < times[1] and times[2] > 10
 
 # %% [markdown]
-# **Verdict: false**, but for tiny pictures. Parameters cost
-# the same whatever you feed (four times their size while AdamW trains);
-# activations grow with the pixels and with the batch. Out of memory?
+# **Verdict: false, except for** small pictures. At 188² the parameters
+# cost more; in the paper's batch, one tile of 572², the maps do; in a
+# batch of eight the maps are nearly all. Out of memory?
 # Smaller crops or batches first. Fewer channels help as well, but cost
 # what the net can learn.
 #
@@ -1203,13 +1428,14 @@ assert held > 20 * weights
 #   at the end of the way down; AdamW, batches of eight and no dropout
 #   here.
 # - **Class weights** $w_c$ beside the border weights; 1 here.
-# - **Border weights** inside cells as well as outside: the formula does
-#   not say. We add them on the ground only.
+# - **Where the border weights lie**: the formula does not say whether
+#   inside cells too. We add them on the ground only.
+# - **Seams** by morphology there, by `parted` here.
+# - **Padding and batch normalisation**: none there, the default here.
 # - **Augmentation** by shifts, rotations, grey values and bending; in
 #   this chapter's training there is none, in the results file there is.
 # - If tiles of 388 abut, their grids differ; ours overlap by four
 #   pixels.
-#
 #
 # ## Recap
 #
@@ -1322,9 +1548,9 @@ print(f"apart by {(where[:, 0] - what).abs().mean():.1f} pixels")
 assert (where[:, 0] - what).abs().max() > 3
 
 # %% [markdown] tags=["solution"]
-# The check notices at once. The loss would fall all the same, since
-# most of a cell is still on a cell: no error, no warning, only blunt
-# masks and no seams.
+# The check notices at once. The loss would probably fall all the same,
+# since most of a cell is still on a cell: no error, no warning, only
+# blunt masks and no seams.
 # ````{solution-end}
 # ````
 

@@ -132,7 +132,7 @@ class Decoder(nn.ModuleList):
 
 
 def _begin(module):
-    """Gaussian weights of variance 2 / N, no biases."""
+    """Gaussian weights of variance 2 / N, zero biases."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         inputs = module.in_channels
         if isinstance(module, nn.Conv2d):
@@ -155,6 +155,14 @@ def _fitting(n):
     return below, below if below >= n else below + 16
 
 
+def _number(name, value, least=0):
+    """The value, if it is finite and not below `least`."""
+    if not least <= value < np.inf:
+        raise ValueError(f"{name} is {value}; needed: a finite number"
+                         f" from {least}")
+    return value
+
+
 def _check_size(height, width, valid):
     for name, n in (("height", height), ("width", width)):
         if not valid and n < 32:
@@ -166,8 +174,13 @@ def _check_size(height, width, valid):
                 f" 16 and 12 more, from 188; nearest: {nearest}")
 
 
-def _filled(x, valid):
-    """Sides that fit, filled up to multiples of 16 if one pads."""
+def _filled(x, first):
+    """Sides that fit, filled up to multiples of 16 if `first` pads."""
+    needed, valid = first.in_channels, first.padding == (0, 0)
+    if (x.ndim != 4 or x.shape[1] != needed
+            or not x.is_floating_point()):
+        raise ValueError(f"x is {tuple(x.shape)}, {x.dtype}; needed:"
+                         f" floats (N, {needed}, H, W)")
     height, width = x.shape[2:]
     _check_size(height, width, valid)
     if valid:
@@ -183,8 +196,15 @@ def _how(padding, norm):
     if padding not in ("same", "valid"):
         raise ValueError(f"padding is {padding!r}; needed: 'same' or"
                          " 'valid'")
-    return ((1, norm is not False) if padding == "same"
-            else (0, bool(norm)))
+    same = padding == "same"
+    return int(same), same if norm is None else bool(norm)
+
+
+def _widths(num_classes, in_channels, width):
+    """Channels of the five stages."""
+    _number("num_classes", num_classes, 1)
+    _number("in_channels", in_channels, 1)
+    return [_number("width", width, 1) * 2**level for level in range(5)]
 
 
 class UNet(nn.Module):
@@ -209,7 +229,8 @@ class UNet(nn.Module):
     Raises
     ------
     ValueError
-        If `padding` is neither, or later a picture's size does not fit.
+        If `padding` is neither, or a number is below 1; later, if
+        pictures are no floats, or channels or sizes do not fit.
 
     Notes
     -----
@@ -230,16 +251,16 @@ class UNet(nn.Module):
                  padding="same", norm=None):
         super().__init__()
         how = _how(padding, norm)
-        self.valid = padding == "valid"
-        widths = [width * 2**level for level in range(5)]
+        widths = _widths(num_classes, in_channels, width)
         self.down = Encoder(in_channels, widths, *how)
         self.up = Decoder(widths[::-1], *how)
         self.score = nn.Conv2d(width, num_classes, 1)
         self.apply(_begin)
 
     def forward(self, x):
-        height, width = x.shape[2:]
-        x = self.up(self.down(4 * _filled(x, self.valid) - 2))
+        height, width = x.shape[-2:]
+        x = _filled(x, self.down.stages[0][0])
+        x = self.up(self.down(4 * x - 2))
         return self.score(x)[..., :height, :width]
 
 
@@ -262,6 +283,7 @@ def parted(instances: np.ndarray) -> np.ndarray:
     -------
     13 U-Net, "Where does one cell end?".
     """
+    instances = np.asarray(instances)
     return ((instances > 0) & ~seams(instances)).astype(np.uint8)
 
 
@@ -273,6 +295,22 @@ def _offer(near, d):
     first, second = near[..., 0], near[..., 1]
     np.minimum(second, np.maximum(first, d), out=second)
     np.minimum(first, d, out=first)
+
+
+def _objects(instances):
+    """Checked, as an array; numbered anew if numbers are huge."""
+    array = np.asarray(instances)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"instances has shape {array.shape}; needed:"
+                         " (H, W), at least one pixel")
+    if array.dtype.kind not in "bui" or array.min() < 0:
+        raise ValueError(f"instances holds {array.dtype} from"
+                         f" {array.min()}; needed: integers from 0")
+    if array.max() > array.size:
+        with_ground = np.pad(array, 1)
+        numbers = np.unique(with_ground, return_inverse=True)[1]
+        array = numbers.reshape(with_ground.shape)[1:-1, 1:-1]
+    return array
 
 
 def two_distances(instances: np.ndarray, reach: float = np.inf
@@ -292,6 +330,12 @@ def two_distances(instances: np.ndarray, reach: float = np.inf
         Euclidean, in pixels, exact: 0 first inside an object; inf where
         there are not so many objects within reach.
 
+    Raises
+    ------
+    ValueError
+        If `instances` has not two sides, or holds anything but integers
+        from 0.
+
     Notes
     -----
     Each object is looked at with `reach` pixels around it: time grows
@@ -306,6 +350,7 @@ def two_distances(instances: np.ndarray, reach: float = np.inf
     -------
     13 U-Net, "How far to the second nearest?".
     """
+    instances = _objects(instances)
     near = np.full((*instances.shape, 2), np.inf)
     frame = int(min(reach, max(instances.shape)))
     boxes = ndimage.find_objects(instances.astype(int))
@@ -328,9 +373,9 @@ def border_weights(instances: np.ndarray, w0: float = 10.0,
     instances : (H, W) integer array
         0 for the ground, else the object's number.
     w0 : float
-        Largest addition to 1.
+        Largest addition to 1; from 0.
     sigma : float
-        In pixels, above 0: how wide a gap still counts.
+        In pixels, from 0.001: how wide a gap still counts.
 
     Returns
     -------
@@ -341,7 +386,8 @@ def border_weights(instances: np.ndarray, w0: float = 10.0,
     Raises
     ------
     ValueError
-        If `sigma` is not above 0, or `instances` has not two sides.
+        If a number is out of its range, or `instances` has not two
+        sides or holds anything but integers from 0.
 
     Notes
     -----
@@ -356,13 +402,20 @@ def border_weights(instances: np.ndarray, w0: float = 10.0,
     -------
     13 U-Net, "How far to the second nearest?".
     """
-    if not sigma > 0 or np.ndim(instances) != 2:
-        raise ValueError(f"sigma is {sigma}, instances"
-                         f" {np.shape(instances)}; needed: above 0, and"
-                         " height × width")
+    instances = _objects(instances)
+    w0, sigma = _number("w0", w0), _number("sigma", sigma, 0.001)
     gap = two_distances(instances, reach=6 * sigma).sum(2)
     extra = w0 * np.exp(-gap**2 / (2 * sigma**2))
     return np.where(instances > 0, 1, 1 + extra).astype(np.float32)
+
+
+def _seen(target, logits):
+    """The middle of the target, which the scores are for."""
+    size, there = tuple(logits.shape[2:]), tuple(target.shape[1:])
+    if size[0] > there[0] or size[1] > there[1]:
+        raise ValueError(f"logits are for {size} pixels; needed: no"
+                         f" more than the target has, {there}")
+    return centre(target, *size)
 
 
 class BorderLoss:
@@ -386,7 +439,8 @@ class BorderLoss:
     """
 
     def __init__(self, w0: float = 10.0, sigma: float = 5.0):
-        self.w0, self.sigma = w0, sigma
+        self.w0 = _number("w0", w0)
+        self.sigma = _number("sigma", sigma, 0.001)
 
     def weights(self, target):
         maps = [border_weights(ndimage.label(one == 1)[0], self.w0,
@@ -395,12 +449,24 @@ class BorderLoss:
         return torch.from_numpy(np.stack(maps)).to(target.device)
 
     def __call__(self, logits, target):
-        weights = centre(self.weights(target), *logits.shape[2:])
-        target = centre(target, *logits.shape[2:]).long()
+        weights = _seen(self.weights(target), logits)
+        target = _seen(target, logits).long()
         nll = F.cross_entropy(logits.float(), target,
                               ignore_index=VOID, reduction="none")
-        known = (target != VOID).sum().clamp(min=1)
-        return (weights * nll).sum() / known
+        return (weights * nll).sum() / (target != VOID).sum().clamp(1)
+
+
+def _chances(cell):
+    """A map of probabilities, checked, as floats."""
+    cell = np.asarray(cell, float)
+    if cell.ndim != 2 or not cell.size:
+        raise ValueError(f"cell has shape {cell.shape}; needed: (H, W),"
+                         " at least one pixel")
+    if not np.abs(cell - 0.5).max() < 0.501:
+        raise ValueError(f"cell is from {cell.min():.3g} to"
+                         f" {cell.max():.3g}; needed: probabilities,"
+                         " 0 to 1, no NaN")
+    return cell
 
 
 def cells_of(cell: np.ndarray, sure: float = 0.5, likely: float = 0.4,
@@ -427,16 +493,16 @@ def cells_of(cell: np.ndarray, sure: float = 0.5, likely: float = 0.4,
     Raises
     ------
     ValueError
-        If `likely` is above `sure`.
+        If `likely` is not at most `sure`, or `cell` no such map.
 
     Chapter
     -------
     13 U-Net, "How far to the second nearest?".
     """
-    if likely > sure:
+    if not likely <= sure:
         raise ValueError(f"likely is {likely}; needed: at most sure,"
                          f" {sure}")
-    cell = np.asarray(cell, float)
+    cell = _chances(cell)
     pieces, _ = ndimage.label(cell > sure)
     kept = np.bincount(pieces.ravel()) >= smallest
     kept[0] = False
@@ -448,6 +514,13 @@ def cells_of(cell: np.ndarray, sure: float = 0.5, likely: float = 0.4,
 
 # How can thirty pictures be enough?
 # ----------------------------------
+
+def _arrows(count, size, sigma, nodes, device=None):
+    """(count, 2, H, W): shifts to the right, and down, in pixels."""
+    drawn = sigma * torch.randn(count, 2, nodes, nodes, device=device)
+    return F.interpolate(drawn, size, mode="bicubic",
+                         align_corners=True)
+
 
 def _moved(x, shift, mode):
     """x at p + shift(p), mirrored at the border."""
@@ -466,9 +539,16 @@ class ElasticDeformation:
     Parameters
     ----------
     sigma : float
-        Standard deviation of the shifts at the nodes, in pixels.
+        Standard deviation of the shifts at the nodes, in pixels; from
+        0.
     nodes : int
-        Along each side.
+        Along each side; from 1.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range; later, if images and masks
+        differ in number or size.
 
     Notes
     -----
@@ -483,15 +563,17 @@ class ElasticDeformation:
     """
 
     def __init__(self, sigma: float = 10.0, nodes: int = 3):
-        self.sigma, self.nodes = sigma, nodes
+        self.sigma = _number("sigma", sigma)
+        self.nodes = _number("nodes", nodes, 1)
 
     def __call__(self, images, masks):
         """Images (N, C, H, W), labels (N, H, W); such a pair again."""
-        size, device = masks.shape[1:], images.device
-        nodes = torch.randn(len(masks), 2, self.nodes, self.nodes,
-                            device=device)
-        shift = F.interpolate(self.sigma * nodes, size, mode="bicubic",
-                              align_corners=True)
+        count, *size = images[:, 0].shape
+        if masks.shape != (count, *size):
+            raise ValueError(f"masks are {tuple(masks.shape)}; needed:"
+                             f" {(count, *size)}, as the images")
+        shift = _arrows(count, size, self.sigma, self.nodes,
+                        images.device)
         bent = _moved(masks[:, None], shift, "nearest")[:, 0]
         return (_moved(images, shift, "bilinear").to(images.dtype),
                 bent.to(masks.dtype))
@@ -531,10 +613,14 @@ def _tile_scores(model, x):
     return scores.cpu().numpy()
 
 
-def _side_by_side(tiles, axis):
-    """Joined; the last four pixels of each belong to the next."""
-    cut = [np.delete(one, np.s_[-4:], axis) for one in tiles[:-1]]
-    return np.concatenate([*cut, tiles[-1]], axis)
+def _all_tiles(model, image, tile):
+    """Scores of the tiles one by one, and where each begins."""
+    x = _mirrored(image)
+    for top, height in _tiles(image.shape[0], tile):
+        for left, width in _tiles(image.shape[1], tile):
+            seen = x[..., top:top + height + 2 * BORDER,
+                     left:left + width + 2 * BORDER]
+            yield _tile_scores(model, seen), top, left
 
 
 def overlap_tile(model: nn.Module, image: np.ndarray,
@@ -548,9 +634,10 @@ def overlap_tile(model: nn.Module, image: np.ndarray,
     image : (H, W) or (H, W, C) array
         uint8, or float in [0, 1].
     tile : int
-        Side of what is computed at once, 4 more than a multiple of 16;
-        the model looks at 184 pixels more. It decides about memory
-        only.
+        Side of what is computed at once, 4 more than a multiple of 16,
+        from 20; the model looks at 184 pixels more. It decides about
+        the memory for the model's maps only. Picture and scores are
+        held whole.
 
     Returns
     -------
@@ -577,15 +664,15 @@ def overlap_tile(model: nn.Module, image: np.ndarray,
     -------
     13 U-Net, "How large may a picture be?".
     """
-    if tile % 16 != 4:
-        raise ValueError(f"tile is {tile}; needed: a multiple of 16,"
-                         " and 4 more")
-    (height, width), x = image.shape[:2], _mirrored(image)
-    rows = []
+    whole = isinstance(tile, int | np.integer)
+    if not whole or tile < 20 or tile % 16 != 4:
+        raise ValueError(f"tile is {tile}; needed: 4 more than a"
+                         " multiple of 16, from 20")
+    size, scores = image.shape[:2], None
     with in_eval_mode(model), torch.inference_mode():
-        for y, h in _tiles(height, tile):
-            row = [_tile_scores(model, x[..., y:y + h + 2 * BORDER,
-                                         left:left + w + 2 * BORDER])
-                   for left, w in _tiles(width, tile)]
-            rows.append(_side_by_side(row, 2))
-    return _side_by_side(rows, 1)[:, :height, :width]
+        for part, top, left in _all_tiles(model, image, tile):
+            if scores is None:
+                scores = np.empty((len(part), *size), part.dtype)
+            there = scores[:, top:, left:][:, :tile, :tile]
+            there[:] = part[:, :there.shape[1], :there.shape[2]]
+    return scores

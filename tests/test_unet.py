@@ -116,20 +116,78 @@ def test_valid_sizes(n):
         assert "\n" not in str(error.value)
 
 
+def pictures(*shape, dtype=torch.float32):
+    return torch.zeros(shape, dtype=dtype)
+
+
+NAN = float("nan")
+LOSS, MASK = BorderLoss(), torch.zeros(1, 8, 9, dtype=torch.uint8)
+APART, ROOM = np.eye(4, dtype=int), np.full((6, 6), 0.7)
+
+
 @pytest.mark.parametrize("make, said", [
     (lambda: UNet(2, padding="reflect"), "padding is 'reflect'"),
+    (lambda: UNet(0), "num_classes is 0; needed: .* from 1"),
+    (lambda: UNet(2, 0), "in_channels is 0"),
+    (lambda: UNet(2, width=0), "width is 0"),
+    (lambda: small()(pictures(1, 40, 40)), r"x is \(1, 40, 40\)"),
+    (lambda: small()(pictures(2, 3, 40, 40)), r"needed: .*\(N, 1, H, W\)"),
+    (lambda: small()(pictures(2, 1, 40, 40, dtype=torch.uint8)), "uint8"),
     (lambda: UNet(2, width=1)(torch.rand(1, 3, 31, 40)), "height is 31"),
     (lambda: UNet(2, width=1)(torch.rand(1, 3, 40, 8)), "width is 8"),
     (lambda: overlap_tile(small(), np.zeros((40, 40)), 36), "padding="),
     (lambda: overlap_tile(small(padding="valid"), np.zeros((40, 40)), 32),
      "tile is 32"),
-    (lambda: border_weights(np.zeros((4, 4), int), sigma=0), "sigma is 0"),
-    (lambda: border_weights(np.zeros(4, int)), "instances"),
+    (lambda: overlap_tile(small(padding="valid"), ROOM, 36.0),
+     "tile is 36.0; needed: 4 more than a multiple of 16, from 20"),
+    (lambda: overlap_tile(small(padding="valid"), ROOM, -12), "tile is -12"),
+    (lambda: overlap_tile(small(padding="valid"), ROOM, 4), "tile is 4;"),
+    (lambda: border_weights(APART, sigma=0), "sigma is 0"),
+    (lambda: border_weights(APART, sigma=NAN), "sigma is nan"),
+    (lambda: border_weights(APART, w0=NAN), "w0 is nan"),
+    (lambda: border_weights(APART, w0=-1), "w0 is -1"),
+    (lambda: border_weights(np.zeros(4, int)), r"instances has shape \(4,\)"),
+    (lambda: border_weights(np.zeros((0, 4), int)), "instances has shape"),
+    (lambda: border_weights(-APART), "instances holds int64 from -1"),
+    (lambda: border_weights(APART / 2), "instances holds float64"),
+    (lambda: two_distances(APART / 2), "instances holds float64"),
+    (lambda: BorderLoss(sigma=0), "sigma is 0"),
+    (lambda: BorderLoss(w0=NAN), "w0 is nan"),
+    (lambda: LOSS(pictures(1, 2, 8, 10), MASK), r"logits are for \(8, 10\)"),
+    (lambda: LOSS(pictures(1, 2, 9, 8), MASK), r"logits are for \(9, 8\)"),
+    (lambda: cells_of(np.zeros((2, 5, 5))), r"cell has shape \(2, 5, 5\)"),
+    (lambda: cells_of(np.zeros((0, 5))), r"cell has shape \(0, 5\)"),
+    (lambda: cells_of(np.where(APART, NAN, 0.5)), "cell is from nan"),
+    (lambda: cells_of(9 * ROOM), "cell is from 6.3 to 6.3"),
+    (lambda: cells_of(ROOM, likely=NAN), "likely is nan"),
+    (lambda: cells_of(ROOM, sure=NAN), "likely is 0.4; .* nan"),
+    (lambda: ElasticDeformation(-1), "sigma is -1"),
+    (lambda: ElasticDeformation(NAN), "sigma is nan"),
+    (lambda: ElasticDeformation(5, nodes=0), "nodes is 0"),
+    (lambda: ElasticDeformation()(pictures(1, 3, 8, 8), MASK), "masks are"),
+    (lambda: ElasticDeformation()(pictures(2, 3, 8, 9), MASK), "masks are"),
+    (lambda: predict(small(padding="valid"), np.zeros((204, 220))),
+     "model makes 20 × 36 scores of 204 × 220 pixels; needed"),
+    (lambda: evaluate(small(padding="valid"), Cells(1, size=(204, 204))),
+     "model makes 20 × 20 scores"),
+    (lambda: fit(small(padding="valid"), Cells(1, size=(204, 204)),
+                 Cells(1, size=(204, 204)), steps=9**9, progress=False),
+     "model makes 20 × 20 scores"),
 ])
 def test_errors_in_one_line(make, said):
     with pytest.raises(ValueError, match=said) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_norm_is_a_yes_or_no(padding):
+    for no in (False, 0, np.False_):
+        assert not any("BatchNorm" in type(m).__name__
+                       for m in small(padding=padding, norm=no).modules())
+    kinds = [type(m).__name__
+             for m in small(padding=padding, norm=1).modules()]
+    assert kinds.count("BatchNorm") == 18
 
 
 def test_skips_arrive_at_their_level():
@@ -274,6 +332,21 @@ def test_border_weights_by_brute_force(w0, sigma):
                        atol=1e-6)
 
 
+def test_labels_of_any_kind():
+    """Lists, bools, and numbers up to the largest; without ground, too."""
+    labels = np.zeros((9, 12), np.int64)
+    labels[2:5, 1:4], labels[1:8, 6:9] = 1, 2
+    expected = border_weights(labels)
+    huge = np.where(labels == 1, 2**40, labels * 5)
+    for same in (labels.tolist(), labels.astype(np.uint8), huge):
+        assert np.array_equal(border_weights(same), expected)
+    assert np.array_equal(two_distances(huge), two_distances(labels))
+    full = np.array([[10**9, 10**9, 3, 3]])
+    assert two_distances(full)[0].tolist() == [
+        [0, 2], [0, 1], [0, 1], [0, 2]]
+    assert (border_weights(labels > 0) == 1).all()
+
+
 def test_weights_without_two_objects():
     for instances in (np.zeros((5, 7), int), np.eye(7, dtype=int)):
         assert (border_weights(instances) == 1).all()
@@ -381,7 +454,7 @@ def test_tiles_are_the_whole_to_the_last_bit(size):
     whole = overlap_tile(net, image, 212)
     assert whole.shape == (2, *size) and np.ptp(whole) > 0
     assert np.abs(whole).max() < 2**50
-    for tile in (36, 68, 100):
+    for tile in (20, np.int64(36), 100):
         assert np.array_equal(overlap_tile(net, image, tile), whole)
 
 
