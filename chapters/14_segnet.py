@@ -558,14 +558,15 @@ figure(fig, alt="What three networks hold at most, in MiB, without"
 # without places holds just as much. U-Net lays two maps side by side
 # there, and makes a third of them. FCN-8s holds least, since it climbs
 # with scores alone; but its weights are the heaviest, and counted with
-# them SegNet is the most frugal. **In training it saves about 14 %**:
-# the backward pass wants every map anyway, carried across or not.
+# them SegNet is the most frugal. **In training it saves about 14 % of
+# what U-Net holds**: the backward pass wants every map anyway, carried
+# across or not.
 
 # %%
 for kind in torch.float32, torch.bfloat16:
     for training, low, high in (False, 0.5, 0.6), (True, 0.85, 0.88):
-        ours, theirs, without = (peaks[name, kind, training] for name in
-                                 ("SegNet", "U-Net", [*makers][-1]))
+        ours, theirs, _, without = (
+            peaks[name, kind, training] for name in makers)
         assert low < ours / theirs < high and ours == without
     in_all = [peaks[name, kind, False] + weights[name, kind]
               for name in networks]
@@ -943,12 +944,12 @@ assert max(row["high"] for row in few) < 0.2 and many["low"] > 0.7
 # %% [markdown]
 # It does not. The caps are in its view, and in its lessons, but when
 # they are exchanged its answers do not follow; those of the FCN do. To
-# *be able* to see is not to look. (In so few steps: we
-# do not say that it never will.) Is it for want of a layer that takes
-# in the whole picture at once, like the FCN's 7 × 7 convolution where
-# 2 × 3 places are left? DeconvNet has one, its waist, and does not look
-# either. What only the FCN has are scores that lie close behind that
-# layer; we suspect that, and have not shown it.
+# *be able* to see is not to look. (In so few steps: we do not say that
+# it never will.) Is it for want of a layer that takes in the whole
+# picture at once, like the FCN's 7 × 7 convolution where 2 × 3 places
+# are left? DeconvNet has one, its waist, and does not look either. What
+# only the FCN has are scores that lie close behind that layer; we
+# suspect that, and have not shown it.
 #
 # That one layer has most of the FCN's parameters, and works where the
 # picture has been shrunk thirty-two times. Must one shrink so far, or
@@ -1013,10 +1014,10 @@ def sees(column, down, up):
         return receptive_field(*storey).size // 2
     low = high = column
     for storey in reversed(up):
-        low, high = (low - reach(storey)) // 2, (
-            high + reach(storey)) // 2
-    below = sum(map(reach, down[len(up):]))
-    low, high = low - below, high + below
+        far = reach(storey)
+        low, high = (low - far) // 2, (high + far) // 2
+    far = sum(map(reach, down[len(up):]))
+    low, high = low - far, high + far
     for stage in reversed(down[:len(up)]):
         low = 2 * low - reach(stage)
         high = 2 * high + 1 + reach(stage)

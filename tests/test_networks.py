@@ -209,6 +209,10 @@ def test_listening_to_a_training_changes_nothing():
                for name, value in net.state_dict().items())
     assert networks.peak_bytes(net.eval(), x, training=True) == held
     assert networks.peak_bytes(net.train(), x, training=True) == held
+    there, not_there = (networks.peak_bytes(
+        nn.Sequential(net[0], layer).eval(), x, training=True)
+        for layer in (nn.Dropout(), nn.Identity()))
+    assert there > not_there
 
 
 def test_a_frozen_network_is_not_trained():
