@@ -547,7 +547,7 @@ ax.legend()
 ax.margins(y=0.12)
 figure(fig, alt="What three networks hold at most, in MiB, without"
        " their weights. " + " ".join(
-           f"{name}: " + ", ".join(f"{n:.0f} {case}" for n, case
+           f"{name}: " + "; ".join(f"{n:.0f} {case}" for n, case
                                    in zip(most, cases)) + "."
            for name, most in held.items()))
 
