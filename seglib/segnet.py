@@ -5,13 +5,16 @@ To find the way back up, must one carry the whole map, or is it enough to rememb
 Exported from 14_segnet.py; edit the chapter, not this file.
 """
 
+from collections.abc import Mapping
+from numbers import Integral
+from operator import index
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from seglib.fcn import (
     Standardise, imagenet_state, large_enough, vgg_stages)
-from seglib.networks import peak_bytes
 from seglib.training import BatchNorm
 
 __all__ = [
@@ -70,6 +73,11 @@ def unpool(x, indices, size):
     -------
     (N, C, H, W) tensor
 
+    Notes
+    -----
+    PyTorch has no deterministic form of it, and raises a RuntimeError
+    under `torch.use_deterministic_algorithms(True)`.
+
     Examples
     --------
     >>> values, indices = pool(torch.tensor([[[[1., 5., 2.]]]]))
@@ -103,7 +111,12 @@ def to_corners(x, indices, size):
     Parameters
     ----------
     x, indices, size
-        As for `unpool`; of `indices` no use is made.
+        As for `unpool`; `indices` is ignored.
+
+    Raises
+    ------
+    ValueError
+        If the halves of `size`, rounded up, are not those of `x`.
 
     Examples
     --------
@@ -115,6 +128,9 @@ def to_corners(x, indices, size):
     14 SegNet, "What comes back?".
     """
     up = x.new_zeros(*x.shape[:2], *size)
+    if up[:, :, ::2, ::2].shape != x.shape:
+        raise ValueError(f"size is {tuple(size)}, x {tuple(x.shape)};"
+                         " needed: the size that x is half of")
     up[:, :, ::2, ::2] = x
     return up
 
@@ -158,7 +174,13 @@ def _up(storeys, back, x, carried):
     return x
 
 
-def _encoder(in_channels, width):
+def _vgg(num_classes, in_channels, width):
+    """Input and encoder; refuses what would make no network."""
+    for name, count in (("num_classes", num_classes), ("width", width),
+                        ("in_channels", in_channels)):
+        if not isinstance(count, Integral) or count < 1:
+            raise ValueError(f"{name} is {count!r}; needed: a whole"
+                             " number from 1")
     return (Standardise(in_channels),
             vgg_stages(in_channels, width=width, norm=True))
 
@@ -186,8 +208,10 @@ class SegNet(nn.Module):
     Raises
     ------
     ValueError
-        If `weights` do not fit; in `forward`, if a picture has fewer
-        than 32 rows or columns.
+        If a number is less than 1, or `weights` do not fit; in
+        `forward`, if a picture has fewer than 32 rows or columns.
+    TypeError
+        If `weights` are neither.
 
     Notes
     -----
@@ -210,7 +234,7 @@ class SegNet(nn.Module):
     def __init__(self, num_classes: int, in_channels: int = 3, *,
                  width: int = 64, weights=None):
         super().__init__()
-        self.input, self.encoder = _encoder(in_channels, width)
+        self.input, self.encoder = _vgg(num_classes, in_channels, width)
         self.decoder = _mirrored(nn.Conv2d, width, 1)
         self.score = _conv(nn.Conv2d, width, num_classes)
         _begin_with(self, weights)
@@ -236,6 +260,8 @@ def load_vgg(model, state) -> None:
 
     Raises
     ------
+    TypeError
+        If `model` has no such encoder, or `state` is neither.
     ValueError
         If the layers are not the same.
     ConnectionError
@@ -245,13 +271,15 @@ def load_vgg(model, state) -> None:
     -------
     14 SegNet, "Starting from VGG's weights".
     """
+    if not hasattr(model, "encoder"):
+        raise TypeError(f"model is a {type(model).__name__}; needed:"
+                        " a SegNet or a DeconvNet")
     mine = model.encoder.state_dict()
     width, channels, *_ = next(iter(mine.values())).shape
     if (width, channels) != (64, 3):
         raise ValueError(f"model has width {width} for {channels}"
                          " channels; needed: 64 for 3, as vgg16_bn")
-    theirs = _features(imagenet_state("vgg16_bn")
-                       if state == "imagenet" else state)
+    theirs = _features(state)
     if [v.shape for v in theirs] != [v.shape for v in mine.values()]:
         raise ValueError(f"state has {len(theirs)} features that do not"
                          " fit; needed: those of vgg16_bn")
@@ -259,6 +287,11 @@ def load_vgg(model, state) -> None:
 
 
 def _features(state):
+    if isinstance(state, str) and state == "imagenet":
+        state = imagenet_state("vgg16_bn")
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state is {state!r}; needed: 'imagenet' or the"
+                        " state dict of a vgg16_bn")
     return [value for key, value in state.items()
             if key.startswith("features.")]
 
@@ -284,8 +317,10 @@ class DeconvNet(nn.Module):
     Raises
     ------
     ValueError
-        If `size` or `weights` will not do, or a picture is smaller than
-        32 x 32.
+        If `size`, another number or `weights` will not do, or a picture
+        is smaller than 32 x 32.
+    TypeError
+        If `weights` are neither.
 
     Notes
     -----
@@ -306,8 +341,8 @@ class DeconvNet(nn.Module):
     def __init__(self, num_classes: int, in_channels: int = 3, *,
                  width: int = 64, size=(224, 224), weights=None):
         super().__init__()
-        self.size, places = tuple(size), _places(size)
-        self.input, self.encoder = _encoder(in_channels, width)
+        self.size, places = _sizes(size)
+        self.input, self.encoder = _vgg(num_classes, in_channels, width)
         self.waist = _waist(8 * width, 64 * width, places)
         self.decoder = _mirrored(nn.ConvTranspose2d, width, 2)
         self.score = _conv(nn.Conv2d, width, num_classes, 1, 0)
@@ -320,10 +355,16 @@ class DeconvNet(nn.Module):
         return _resized(self.score(high), x.shape[2:])
 
 
-def _places(size):
-    if min(size) < 32 or any(side % 32 for side in size):
-        raise ValueError(f"size is {size}; needed: two multiples of 32")
-    return [side // 32 for side in size]
+def _sizes(size):
+    """Of the window, and of the lowest map."""
+    try:
+        height, width = map(index, size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 32 or height % 32 or width % 32:
+        raise ValueError(f"size is {size!r}; needed: (height, width),"
+                         " two multiples of 32")
+    return (height, width), (height // 32, width // 32)
 
 
 def _waist(channels, hidden, places):

@@ -63,6 +63,15 @@ def test_depth_folds():
         "Sequential", "Conv2d"]
 
 
+def test_a_single_layer_is_a_box():
+    conv, x = nn.Conv2d(3, 4, 1), torch.rand(1, 3, 8, 8)
+    [box] = networks.trace(conv, x)
+    assert (box.name, box.kind, box.sources) == ("", "Conv2d", (-1,))
+    assert "Conv2d 4×8×8" in networks.diagram(conv, x).alt
+    [whole] = networks.trace(Ladder(), torch.rand(1, 3, 32, 32), depth=0)
+    assert whole.kind == "Ladder" and whole.shape == (1, 2, 32, 32)
+
+
 def test_nothing_is_left_behind():
     net = Ladder().train()
     networks.diagram(net, torch.rand(1, 3, 32, 32))
@@ -104,6 +113,12 @@ def test_receptive_fields():
                                      nn.Conv2d(1, 1, 5, padding=2)), 7)):
         field = networks.seen_by(net, torch.rand(1, 1, 31, 31))
         assert int(field.any(0).sum()) == side
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 9, 9), (1, 9, 9), (0, 1, 9, 9)])
+def test_one_picture_is_asked(shape):
+    with pytest.raises(ValueError, match=r"x has shape .*; needed: \(1, C"):
+        networks.seen_by(nn.Conv2d(1, 1, 3, padding=1), torch.rand(shape))
 
 
 def test_curve_says_its_numbers():
@@ -180,3 +195,29 @@ def test_training_holds_every_map_and_leaves_nothing_behind():
     often = [networks.peak_bytes(net, x, training=True) for _ in range(2)]
     assert often[0] == often[1] >= 10 * 32
     assert all(p.grad is None for p in net.parameters())
+
+
+def test_listening_to_a_training_changes_nothing():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    net[1].eval()                       # one that is kept as it was
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    modes = [module.training for module in net.modules()]
+    x = torch.rand(2, 3, 9, 9)
+    held = networks.peak_bytes(net, x, training=True)
+    assert [module.training for module in net.modules()] == modes
+    assert all(value.equal(before[name])
+               for name, value in net.state_dict().items())
+    assert networks.peak_bytes(net.eval(), x, training=True) == held
+    assert networks.peak_bytes(net.train(), x, training=True) == held
+    there, not_there = (networks.peak_bytes(
+        nn.Sequential(net[0], layer).eval(), x, training=True)
+        for layer in (nn.Dropout(), nn.Identity()))
+    assert there > not_there
+
+
+def test_a_frozen_network_is_not_trained():
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    x = torch.zeros(1, 2)
+    assert networks.peak_bytes(frozen, x) == 8
+    with pytest.raises(ValueError, match="model has no weights that learn"):
+        networks.peak_bytes(frozen, x, training=True)

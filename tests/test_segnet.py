@@ -11,9 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import seglib
-from seglib import segnet
+from seglib import networks, segnet
 from seglib.networks import in_eval_mode, trace
 from seglib.segnet import DeconvNet, SegNet, pool, unpool
+from seglib.training import predict
+from seglib.unet import UNet
 
 MAKERS = {"SegNet": lambda width=4: SegNet(5, width=width),
           "DeconvNet": lambda width=2: DeconvNet(5, width=width,
@@ -88,6 +90,13 @@ def test_corners(height, width):
     assert up.count_nonzero() == values.numel()
 
 
+def test_corners_of_another_size():
+    for size in ((8, 10), (30, 9), (6, 9)):
+        with pytest.raises(ValueError, match=r"size is \(.*needed: the size"):
+            segnet.to_corners(torch.zeros(1, 2, 4, 5), None,
+                              (size[0] + 2, size[1] + 2))
+
+
 # The networks in full size
 
 def test_counts_of_the_papers():
@@ -120,6 +129,8 @@ def test_features_are_torchvisions():
         if isinstance(norm, nn.BatchNorm2d):
             norm.running_mean.normal_()
             norm.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(norm.weight, 0.5, 2)
+            nn.init.normal_(norm.bias)
     net, x = SegNet(11), torch.rand(1, 3, 64, 32)
     segnet.load_vgg(net, vgg.state_dict())
     with torch.inference_mode(), in_eval_mode(net), in_eval_mode(vgg):
@@ -135,6 +146,19 @@ def test_other_weights_are_refused():
     with (torch.device("meta"),
           pytest.raises(ValueError, match="state has 1 features.*vgg16_bn")):
         SegNet(5, weights={"features.0.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("weights", [True, "vgg16_bn", 3])
+@pytest.mark.parametrize("make", [SegNet, DeconvNet])
+def test_weights_by_another_name(make, weights):
+    with (torch.device("meta"),
+          pytest.raises(TypeError, match="state is .*needed: 'imagenet' or")):
+        make(5, weights=weights)
+
+
+def test_weights_for_another_network():
+    with pytest.raises(TypeError, match="model is a UNet; needed: a SegNet"):
+        segnet.load_vgg(UNet(5, width=2), {})
 
 
 @pytest.mark.parametrize("settings, has", [
@@ -223,9 +247,21 @@ def test_too_small_is_said(make):
 
 
 def test_size_of_the_window_is_checked():
-    for size in ((100, 128), (0, 32), (16, 32)):
-        with pytest.raises(ValueError, match="multiples of 32"):
+    for size in ((100, 128), (0, 32), (16, 32), (64, 64, 64), (64.0, 64.0),
+                 (64,), 64, "64", None):
+        with pytest.raises(ValueError, match="size is .*multiples of 32"):
             DeconvNet(5, width=2, size=size)
+    net = DeconvNet(5, width=2, size=torch.tensor([64, 32]))
+    assert net.size == (64, 32)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, "8", None])
+@pytest.mark.parametrize("make", [SegNet, DeconvNet])
+def test_no_network_of_nothing(make, wrong):
+    for name in "num_classes", "in_channels", "width":
+        settings = {"num_classes": 5, "width": 2} | {name: wrong}
+        with pytest.raises(ValueError, match=f"{name} is .*; needed: a whole"):
+            make(**settings)
 
 
 @each
@@ -254,15 +290,16 @@ def test_learns_one_batch_by_heart(make):
     assert loss < 0.05
 
 
-def test_the_places_arrive_where_they_are_needed():
+@each
+def test_the_places_arrive_where_they_are_needed(make):
     """What the decoder is given is zero but where the encoder had maxima."""
-    net, seen = SegNet(5, width=4).eval(), {}
+    net, seen = make(width=4).eval(), {}
     for side, storeys in (("down", net.encoder), ("up", net.decoder)):
         for i, storey in enumerate(storeys):
             storey.register_forward_hook(
                 lambda module, args, made, key=(side, i):
                 seen.__setitem__(key, (args[0], made)))
-    net(torch.rand(1, 3, 45, 60))
+    net(torch.rand(2, 3, 45, 60))
     for i in range(5):
         _, down = seen["down", 4 - i]
         given_back, _ = seen["up", i]
@@ -289,6 +326,18 @@ def test_evaluation_does_not_depend_on_the_batch(make):
     with torch.inference_mode(), in_eval_mode(net):
         torch.testing.assert_close(net(x)[:1], net(x[:1]), rtol=1e-4,
                                    atol=1e-4)
+
+
+@each
+def test_prediction_leaves_the_statistics_alone(make):
+    net, image = make().train(), np.random.default_rng(0).random((64, 64, 3))
+    net(torch.rand(4, 3, 64, 64))
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    found = predict(net, image)
+    assert net.training and all(m.training for m in net.modules())
+    assert all(value.equal(before[name])
+               for name, value in net.named_buffers())
+    np.testing.assert_array_equal(found, predict(net.eval(), image))
 
 
 @each
@@ -320,5 +369,5 @@ def test_registered():
 
 def test_training_holds_more():
     net, x = SegNet(5, width=4), torch.rand(1, 3, 64, 64)
-    assert (segnet.peak_bytes(net, x, training=True)
-            > 2 * segnet.peak_bytes(net, x))
+    assert (networks.peak_bytes(net, x, training=True)
+            > 2 * networks.peak_bytes(net, x))

@@ -104,7 +104,7 @@ def _tensors(values):
 def _units(model, depth, name=""):
     """Modules drawn as one box: leaves, or those `depth` down."""
     children = dict(model.named_children())
-    if name and (depth == 0 or not children):
+    if depth == 0 or not children:
         return [(name, model)]
     return [unit for child, module in children.items() for unit in
             _units(module, None if depth is None else depth - 1,
@@ -160,7 +160,8 @@ def trace(model: nn.Module, x: torch.Tensor,
     x : tensor
         An input, on the model's device.
     depth : int, optional
-        How deep modules are opened; by default down to the leaves.
+        How deep modules are opened; by default down to the leaves. A
+        model that is not opened is one box without a name.
 
     Returns
     -------
@@ -323,7 +324,15 @@ def seen_by(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     -------
     (H, W) float tensor
         Size of the gradient at each pixel, summed over the channels.
+
+    Raises
+    ------
+    ValueError
+        If `x` is not one picture.
     """
+    if x.dim() != 4 or len(x) != 1:
+        raise ValueError(f"x has shape {tuple(x.shape)}; needed:"
+                         " (1, C, H, W), one picture")
     x = x.clone().requires_grad_()
     with in_eval_mode(model):
         scores = model(x)
@@ -400,8 +409,12 @@ for name, n in operations(small, torch.rand(1, 3, 32, 32)).items():
 # What counts is the most that a network holds at any one moment. Listen
 # once more, one floor deeper, where the backward pass works as well: to
 # every operation. Add what it makes, unless it is a view of what it was
-# given, and strike out what nobody holds any more. On the meta device, where tensors have shapes and no
-# numbers, that takes neither the memory nor the time.
+# given, and strike out what nobody holds any more. On the meta device,
+# where tensors have shapes and no numbers, that takes neither the
+# memory nor the time.
+#
+# Who listens must not disturb. In training batch normalisation counts
+# its batches; afterwards it shall not have met ours.
 
 # %% tags=["export"]
 class _Held(TorchDispatchMode):
@@ -428,6 +441,19 @@ def _storages(values):
     return {StorageWeakRef(one): one.nbytes() for one in every}
 
 # %% tags=["export"]
+@contextmanager
+def _in_training_mode(model):
+    """As it is trained; afterwards as it was, with its statistics."""
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    with in_eval_mode(model):
+        model.train()
+        try:
+            yield
+        finally:
+            for buffer, values in before:
+                buffer.copy_(values)
+
+# %% tags=["export"]
 def peak_bytes(model: nn.Module, x: torch.Tensor,
                training: bool = False) -> int:
     """The most that a network's maps take at any one moment.
@@ -440,7 +466,8 @@ def peak_bytes(model: nn.Module, x: torch.Tensor,
         Its input, on the same device.
     training : bool
         Whether it is kept for a backward pass, to the end of which we
-        listen; else the model answers as in `predict`.
+        listen, in training mode; else the model answers as in
+        `predict`. Either way it is left as it was.
 
     Returns
     -------
@@ -448,6 +475,11 @@ def peak_bytes(model: nn.Module, x: torch.Tensor,
         Bytes, without the input, the weights, and what an operation
         needs for itself while it works; with the weights' gradients, as
         far as they are there.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to train: all weights are frozen.
 
     Examples
     --------
@@ -460,7 +492,10 @@ def peak_bytes(model: nn.Module, x: torch.Tensor,
     watch = _Held()
     if training:
         weights = [p for p in model.parameters() if p.requires_grad]
-        with watch:
+        if not weights:
+            raise ValueError("model has no weights that learn; needed"
+                             " in training: one at least")
+        with _in_training_mode(model), watch:
             torch.autograd.grad(model(x).sum(), weights,
                                 allow_unused=True)
     else:
