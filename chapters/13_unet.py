@@ -799,8 +799,8 @@ def overlap(found):
     pairs = [(f > 0, s.instances > 0) for f, s in zip(found, val)]
     return np.mean([(f & t).sum() / (f | t).sum() for f, t in pairs])
 
-def cells_by(net):
-    return [cells_of(predict(net, s.image, probability=True)[1])
+def cells_by(net, sure=0.5):
+    return [cells_of(predict(net, s.image, probability=True)[1], sure)
             for s in val]
 
 # %%
@@ -833,8 +833,41 @@ show(cells.image, *map(paint, pictures.values()),
 # is merciless there, and so would be whoever counts the cells. With
 # weights the net says "ground" whenever it is in doubt between two
 # cells, and often beside one, too: it pays for its count with its IoU.
-# (Both were cut at the same two limits, and perhaps a net that is sure
-# too easily should have others. Below each net chooses its own.)
+#
+# But are those limits fair? One half is what a mask is cut at; to count,
+# one may ask for more. Turn the dial: how sure must a net be of a piece?
+
+# %%
+limits = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
+
+def qualities(net):
+    chances = [predict(net, s.image, probability=True)[1] for s in val]
+    return [quality([cells_of(one, sure, 0.2) for one in chances])
+            for sure in limits]
+
+curves = {"no weights": qualities(plain),
+          "weights": qualities(cell_net)}
+
+# %%
+fig, ax = plt.subplots(figsize=(5, 2.6))
+for (name, values), marker in zip(curves.items(), "os"):
+    ax.plot(limits, values, marker + "-", label=name)
+ax.set(xlabel="how sure", ylabel="panoptic quality", ylim=0)
+ax.legend()
+figure(fig, alt="Panoptic quality over the limit. " + " ".join(
+    f"{name}: {values[1]:.2f} at 0.5, {max(values):.2f} at best."
+    for name, values in curves.items()))
+
+# %%
+some, none = curves["weights"], curves["no weights"]
+assert np.ptp(some[:7]) < 0.15 < 0.4 < np.ptp(none[:7])
+assert abs(max(some) - max(none)) < 0.1
+
+# %% [markdown]
+# At its best limit the net without weights counts no worse: it knows the
+# seams as well, and calls them "cell" all the same. Nobody tells it that
+# limit, though, and it is narrow. **The weights put what the net knows
+# on the right side of one half**, where any limit will do.
 #
 # ## What do the skips carry?
 #
@@ -1251,13 +1284,14 @@ assert off[128] < 1e-4 < off[32]
 #
 # Half of BBBC038's fluorescence slides to learn from (every other, as
 # in chapter 05), the other half to judge by; and the cells of this
-# chapter again, with more seeds, and sixty to judge by. How sure is
-# sure enough, each net has chosen on pictures that do not judge.
+# chapter again, with two seeds, and sixty to judge by. Both limits of
+# `cells_of` each net has chosen itself: on slides it has learnt from, on
+# cells that do not judge.
 
 # %%
 for dataset in ("nuclei", "Cells, touching"):
     table("13_nuclei", dataset, quality="panoptic quality",
-          miscounted="count error", sure="sure")
+          miscounted="count error", sure="sure", likely="likely")
 
 def on(dataset, method, metric="panoptic quality"):
     return measured("13_nuclei", dataset=dataset, method=method,
@@ -1268,23 +1302,19 @@ lead = {dataset: on(dataset, weighted) - on(dataset, classical)
         for dataset in ("nuclei", "Cells, touching")}
 
 # %%
-assert lead["Cells, touching"] > 2 * lead["nuclei"] > 0     # REMEASURE
-fewer = on("nuclei", weighted, "count error") / on(         # REMEASURE
-    "nuclei", classical, "count error")
-assert 0.8 < fewer < 1                                      # REMEASURE
-assert (on("Cells, touching", weighted) > 0.2               # REMEASURE
-        + on("Cells, touching", "U-Net, no weights"))
+assert lead["Cells, touching"] > 2 * lead["nuclei"] > 0
+fewer = (on("nuclei", weighted, "count error")
+         / on("nuclei", classical, "count error"))
+assert 0.9 < fewer < 1
 
 # %% [markdown]
-# <!-- REMEASURE: lead small on the slides, count hardly better; no
-# weights far behind on Cells. What no weights do on the slides? -->
 # On the slides some minutes of training beat chapter 05, though not by
 # much, and the count hardly improves: these nuclei are bright on a dark
 # ground, and Otsu is made for that. (The two were prepared in different
 # ways. The net sees each slide stretched to one brightness; behind
 # Otsu's threshold holes are filled, and dust is dropped.) Where light
-# is no guide, as on our cells, the lead is larger; and there the border
-# weights decide, even if each net may choose its limit.
+# is no guide, as on our cells, the lead is larger. What the weights are
+# worth on real slides we have not measured.
 #
 # And the challenge itself: membranes in nerve tissue, 24 slices to
 # learn from, six to judge by, the {term}`adapted Rand error` (0 is
