@@ -1,11 +1,14 @@
 """FCN: against torchvision, interpolation, and gradients that tell the truth."""
+import os
 import urllib.error
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -523,6 +526,23 @@ def test_a_file_that_is_there_is_used(monkeypatch, tmp_path):
     torch.save(state, tmp_path / "squeezenet1_0-b66bff10.pth")
     net = fcn.fcn_squeezenet(2, weights="imagenet")
     assert torch.equal(net.features[0].weight, state["features.0.weight"])
+
+
+@pytest.mark.real
+def test_real_weights_name_what_is_there():
+    """ImageNet's weights tell coffee, a cat and a motorcycle apart, and our
+    trunk takes them all."""
+    file = "squeezenet1_0-imagenet.npz"
+    if not (Path(os.environ.get("SEGLIB_WEIGHTS", ".")) / file).exists():
+        pytest.skip(f"needs {file} in the folder $SEGLIB_WEIGHTS")
+    import results
+    transfer = results.load(ROOT / "book" / "experiments" / "12_transfer.py")
+    state = transfer.squeezenet_state()
+    [row] = transfer.named_right(state)
+    assert row["n"] == 3 and row["low"] > 0.7
+    net = fcn.fcn_squeezenet(2, weights=state)
+    for name, weight in net.features.state_dict().items():
+        assert torch.equal(weight, state[f"features.{name}"])
 
 
 def sample(seed=0, classes=3, size=40):
