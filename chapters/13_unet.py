@@ -1284,14 +1284,13 @@ assert off[128] < 1e-4 < off[32]
 #
 # Half of BBBC038's fluorescence slides to learn from (every other, as
 # in chapter 05), the other half to judge by; and the cells of this
-# chapter again, with two seeds, and sixty to judge by. Both limits of
-# `cells_of` each net has chosen itself: on slides it has learnt from, on
-# cells that do not judge.
+# chapter again, with two seeds, and sixty to judge by. All nets are cut
+# at the limits that `cells_of` has by default.
 
 # %%
 for dataset in ("nuclei", "Cells, touching"):
     table("13_nuclei", dataset, quality="panoptic quality",
-          miscounted="count error", sure="sure", likely="likely")
+          miscounted="count error")
 
 def on(dataset, method, metric="panoptic quality"):
     return measured("13_nuclei", dataset=dataset, method=method,
@@ -1314,13 +1313,14 @@ assert 0.9 < fewer < 1
 # ways. The net sees each slide stretched to one brightness; behind
 # Otsu's threshold holes are filled, and dust is dropped.) Where light
 # is no guide, as on our cells, the lead is larger. What the weights are
-# worth on real slides we have not measured.
+# worth on real slides, and with limits of their own, we have not
+# measured.
 #
 # And the challenge itself: membranes in nerve tissue, 24 slices to
 # learn from, six to judge by, the {term}`adapted Rand error` (0 is
 # perfect). Beside the net, blurred grey values, cut at a level. Blur
-# and levels were chosen on six of the 24, for practice; the last column
-# says what the best choice would have been here.
+# and levels were chosen on six of the 24, from which the net has learnt;
+# the last column says what the best choice would have been here.
 
 # %%
 rand = "adapted Rand error"
@@ -1333,18 +1333,20 @@ def errors(metric):
 
 chosen, best = errors(""), errors(", best level")
 assert all(best[m]["value"] <= chosen[m]["value"] for m in best)
-for method, r in errors(", practice").items():              # REMEASURE
-    assert r["low"] > chosen[method]["high"], method        # REMEASURE
+assert chosen["U-Net"]["high"] < chosen["smoothed grey"]["value"]
+assert best["U-Net"]["high"] < best["smoothed grey"]["value"]
+lost = {m: chosen[m]["value"] / best[m]["value"] for m in best}
+assert lost["smoothed grey"] > 1.5 > lost["U-Net"]
 
 # %% [markdown]
-# <!-- REMEASURE: practice far above here, for both methods? -->
-# **What went wrong?** The slices for practice are harder than those
-# that judge: a choice that is good there goes wrong here, for grey
-# values and for the net. And see how far the seeds lie apart. A
-# *single* gap in a membrane makes one cell of two, so that a few pixels
-# decide. Nor are these six slices quite clean. How long to train was
-# settled on other slices, but we had seen the scores of an earlier
-# recipe on these. (For the challenge's own test slices the paper
+# Every seed beats the grey values, chosen against chosen and best
+# against best. **What went wrong?** With grey values all hangs on the
+# level, and the one that is right for some slices is far off for
+# others. The net's own level travels better; but see how far its seeds
+# lie apart. A *single* gap in a membrane makes one cell of two, so that
+# a few pixels decide. Nor are these six slices quite clean. How long to
+# train was settled on other slices, but we had seen the scores of an
+# earlier recipe on these. (For the challenge's own test slices the paper
 # reports a Rand error of .0382 {cite}`ronneberger2015`, after far more
 # training.)
 #
