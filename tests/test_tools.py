@@ -10,6 +10,7 @@ import check_pages
 import course
 import export
 import lab
+import machine
 import mutants
 import nbformat
 import notebooks
@@ -322,6 +323,23 @@ def test_results_files_follow_the_schema():
     for file in files:
         assert results.faults(file) == []
         assert "-dirty" not in file["commit"], "measured with edited sources"
+
+
+def test_edited_sources_are_told_from_new_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine.course, "ROOT", tmp_path)
+    (tmp_path / "book" / "results").mkdir(parents=True)
+    source, result = tmp_path / "a.py", tmp_path / "book" / "results" / "a.json"
+    for path in (source, result):
+        path.write_text("1")
+    who = "-c", "user.name=a", "-c", "user.email=a@example.org"
+    for command in (["init", "-q"], ["add", "."],
+                    [*who, "commit", "-q", "-m", "a"]):
+        machine.git(*command)
+    result.write_text("2")
+    clean = machine.facts()["commit"]
+    assert clean and "-dirty" not in clean
+    source.write_text("2")
+    assert machine.facts()["commit"] == f"{clean}-dirty"
 
 
 def test_the_schema_finds_a_missing_band():
