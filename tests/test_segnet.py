@@ -1,5 +1,6 @@
 """Places carried across: by brute force, in full size, and in use."""
 import itertools
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -174,7 +175,7 @@ def test_no_weights_for_other_shapes(make, settings, has):
 @pytest.mark.parametrize("make", [SegNet, DeconvNet])
 def test_without_a_network_it_says_so(make, monkeypatch, tmp_path):
     def unreachable(*args, **kwargs):
-        raise OSError
+        raise URLError("no route to host")
     monkeypatch.setenv("SEGLIB_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     with (torch.device("meta"),
