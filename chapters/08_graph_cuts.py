@@ -894,6 +894,7 @@ def overlap(found, truth):
 # %%
 tries = {"nine dots": first, "a stroke": second, "a dot": third}
 scores = [overlap(cut.mask, person) for cut in tries.values()]
+assert scores[2] > 0.9
 show(dotted(astronaut, more),
      *(overlay(astronaut, 3 * cut.mask) for cut in tries.values()),
      titles=["seeds", *(f"{name}: {score:.2f}" for name, score in zip(
@@ -905,7 +906,6 @@ show(dotted(astronaut, more),
             "the helmet is taken for a part of her",
             "the helmet is gone, and her arm and collar with it",
             "the person is whole"))])
-assert scores[2] > 0.9
 
 # %% [markdown]
 # An order can only make a labelling dearer, hence the last inequality;
@@ -1013,6 +1013,7 @@ def _numbers(seeds, shape):
 # %%
 coloured = grid_min_cut(seed_costs(cat_picture, cat_seeds), cat_weights)
 cat_scores = [overlap(c.mask, cat) for c in (alone, coloured)]
+assert cat_scores[1] > cat_scores[0] + 0.2
 show(dotted(cat_picture, cat_seeds),
      *(overlay(cat_picture, 3 * c.mask)
        for c in (alone, coloured)),
@@ -1022,7 +1023,6 @@ show(dotted(cat_picture, cat_seeds),
           f" IoU {cat_scores[0]:.2f}.",
           f"With colours: {coloured.mask.mean():.0%}; IoU"
           f" {cat_scores[1]:.2f}."])
-assert cat_scores[1] > cat_scores[0] + 0.2
 
 # %% [markdown]
 # Better, by far, and still not a cat: three dots have not seen all of
@@ -1200,12 +1200,12 @@ for gamma in (50, 5):
 # %%
 quality = {way: mean_iou(confusion_matrix(x, things, 5))
            for way, x in ways.items()}
+assert quality["γ 5"] > quality["grown"] > quality["γ 50"]
 show(dotted(coffee, coffee_seeds), *map(paint, ways.values()),
      classes=classes, titles=["seeds", *(
          f"{way}: mIoU {score:.2f}" for way, score in quality.items())],
      alt=["A cup of coffee on a saucer, with dots on five things."]
      + [f"{way}: " + describe(x, classes) for way, x in ways.items()])
-assert quality["γ 5"] > quality["grown"] > quality["γ 50"]
 
 # %% [markdown]
 # With the usual $\gamma = 50$ outlines are so dear that the spoon and the

@@ -714,6 +714,7 @@ print([len(stage) for stage in ours.energies], ours.mask.shape,
       bool((ours.mask[known == 0]).any()))
 
 # %%
+assert score(ours.mask, truth) > score(mask, truth)
 show(cut_out(coffee, ours.mask), ours.probability,
      errors(ours.mask, truth), legend=ERROR_COLOURS,
      titles=("cut out", "probability by colour",
@@ -721,7 +722,6 @@ show(cut_out(coffee, ours.mask), ours.probability,
      alt=["Cup and saucer, cut out.", "Probability of the thing by"
           " colour alone: bright on cup and saucer, dark on wood.",
           f"What is wrong; IoU {score(ours.mask, truth):.2f}."])
-assert score(ours.mask, truth) > score(mask, truth)
 
 # %% [markdown]
 # The probability is what the two mixtures say of each pixel by itself.
@@ -807,6 +807,7 @@ for _ in range(6):
 scores = [score(one.mask, person) for one in found]
 drawn = np.where((strokes == 1)[..., None], (0, 158, 115), astronaut)
 drawn = np.where((strokes == 0)[..., None], (213, 94, 0), drawn)
+assert scores[-1] > scores[0]
 show(drawn.astype(np.uint8), cut_out(astronaut, found[-1].mask),
      errors(found[-1].mask, person), legend=ERROR_COLOURS,
      titles=("six strokes", "cut out", f"IoU {scores[-1]:.2f}"),
@@ -814,7 +815,6 @@ show(drawn.astype(np.uint8), cut_out(astronaut, found[-1].mask),
           "The astronaut, cut out.",
           "IoU after each stroke: "
           + ", ".join(f"{s:.2f}" for s in scores[1:]) + "."])
-assert scores[-1] > scores[0]
 
 # %% [markdown]
 # A stroke does two things at once. It fixes its own pixels, and it
@@ -1233,11 +1233,11 @@ disc = np.hypot(y - 80, x - 80) < 45
 stripes = np.where(disc, (x // 4) % 2, (y // 4) % 2) * 120 + 60
 image = np.clip(np.random.default_rng(0).normal(stripes, 8), 0, 255)
 striped = grabcut(image.astype(np.uint8), loose_box(disc))
+assert score(striped.mask, disc) < 0.6
 show(image.astype(np.uint8), striped.mask,
      titles=("two rhythms", "GrabCut's cut"),
      alt=["A disc of upright stripes on level stripes.",
           f"The mask; IoU {score(striped.mask, disc):.2f}."])
-assert score(striped.mask, disc) < 0.6
 
 # %% [markdown]
 # **Verdict: false.** Its mixtures see one pixel's colour at a time and

@@ -252,13 +252,13 @@ def down_and_up(x, back, storeys=3):
 kept = down_and_up(pole[None, None], unpool)[0, 0].bool()
 lost = down_and_up(pole[None, None], to_corners)[0, 0].bool()
 inside = [float(pole[points].mean()) for points in (kept, lost)]
+assert inside[0] == 1 > inside[1] + 0.2
 show(scene.image, pole.bool().numpy(), kept.numpy(), lost.numpy(),
      titles=("a street", "its poles", "with places", "without"),
      alt=["A street scene.", f"Its poles: {int(pole.sum())} pixels.",
           f"{int(kept.sum())} points, all of them on poles.",
           f"{int(lost.sum())} points on a coarse grid;"
           f" {inside[1]:.0%} of them on poles."])
-assert inside[0] == 1 > inside[1] + 0.2
 
 # %% [markdown]
 # What comes back is a sieve: one point of sixty-four. But it is a sieve
@@ -771,6 +771,8 @@ show(stack([street.image for street in five], 128),
          "Five street scenes, one below the other."] + [
          f"{name}, of all five: {describe(mask, names)}."
          for name, mask in columns.items()])
+
+# %%
 poles = {name: int((mask == names.index("pole")).sum())
          for name, mask in columns.items()}
 print("pole pixels:", poles)
@@ -1144,13 +1146,13 @@ upright[..., 30] = 1
 values, indices = pool(upright)
 right, wrong = (unpool(values, indices, (60, width))[0, 0].bool()
                 for width in (61, 62))
+assert len(set(right.nonzero()[:, 1].tolist())) == 1
+assert wrong.nonzero()[[0, 1, 15, 16]].tolist() == [
+    [0, 30], [2, 28], [30, 0], [31, 60]]
 show(right.numpy(), wrong.numpy(), titles=("61", "62"),
      alt=["Points of a vertical pole.", "They lie on a slope, two"
           " columns to the left every two rows, and from row 31 on come"
           " in again at the right edge."])
-assert len(set(right.nonzero()[:, 1].tolist())) == 1
-assert wrong.nonzero()[[0, 1, 15, 16]].tolist() == [
-    [0, 30], [2, 28], [30, 0], [31, 60]]
 
 # %% [markdown] tags=["solution"]
 # It leans, and wraps around. That is why the size is carried along.

@@ -203,6 +203,13 @@ def test_manners_find_a_long_and_wide_cell(tmp_path):
     assert "a cell of 16 lines" in faults[0] and "columns" in faults[1]
 
 
+def test_manners_find_a_picture_that_nobody_sees(tmp_path):
+    path = write_chapter(tmp_path, "01_a", "show(a, alt='A.')\nassert a",
+                         "assert a\nshow(a, alt='A.')")
+    faults = house.manners(course.read_chapter(path))
+    assert sum("what show makes is not shown" in f for f in faults) == 1
+
+
 def test_manners_find_a_fence_that_wrapping_has_moved(tmp_path):
     path = write_chapter(tmp_path, "A9_planted", "x = 1", place=9)
     path.write_text(path.read_text() + "\n# %% [markdown]\n"

@@ -188,6 +188,19 @@ def saved_form(path: Path) -> str:
                   done.stdout, count=1)
 
 
+PICTURES = {"show", "figure", "diagram", "curve"}
+
+
+def unseen_pictures(cell: course.Cell, path: Path) -> list[str]:
+    """Pictures that no one sees: a cell shows what its last line makes."""
+    return [f"{cell.line + node.lineno - 1}: what {node.value.func.id} makes"
+            " is not shown; put it last in its cell"
+            for node in course.parse(cell, path).body[:-1]
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+            and isinstance(node.value.func, ast.Name)
+            and node.value.func.id in PICTURES]
+
+
 def manners(chapter: Chapter) -> list[str]:
     """Length and width of cells, header, and how the chapter ends."""
     faults = []
@@ -205,6 +218,7 @@ def manners(chapter: Chapter) -> list[str]:
             if len(line) > COLUMNS:
                 faults.append(f"{cell.line + number}: {len(line)} columns;"
                               f" at most {COLUMNS}")
+        faults += unseen_pictures(cell, chapter.path)
     text = "\n".join(c.source for c in chapter.cells
                      if c.kind == "markdown")
     faults += [f"a fence does not begin its line: {line!r}"
