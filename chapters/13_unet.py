@@ -46,6 +46,7 @@ from torch.nn import functional as F
 # %% tags=["export"]
 from seglib.display import VOID, as_float
 from seglib.edges import watershed
+from seglib.fcn import check_batch, check_counts
 from seglib.networks import in_eval_mode
 from seglib.scenes import seams
 from seglib.training import BatchNorm
@@ -140,6 +141,7 @@ class Encoder(nn.Module):
 
     def __init__(self, in_channels, widths, padding, norm):
         super().__init__()
+        self.channels, self.valid = in_channels, padding == 0
         self.pool = nn.MaxPool2d(2)
         self.stages = nn.ModuleList(
             _twice(a, b, padding, norm)
@@ -314,13 +316,8 @@ def _check_size(height, width, valid):
                 f" 16 and 12 more, from 188; nearest: {nearest}")
 
 # %% tags=["export"]
-def _filled(x, first):
-    """Sides that fit, filled up to multiples of 16 if `first` pads."""
-    needed, valid = first.in_channels, first.padding == (0, 0)
-    if (x.ndim != 4 or x.shape[1] != needed
-            or not x.is_floating_point()):
-        raise ValueError(f"x is {tuple(x.shape)}, {x.dtype}; needed:"
-                         f" floats (N, {needed}, H, W)")
+def _filled(x, valid):
+    """Sides that fit, filled up to multiples of 16 if one pads."""
     height, width = x.shape[2:]
     _check_size(height, width, valid)
     if valid:
@@ -345,11 +342,10 @@ def _how(padding, norm):
     return int(same), same if norm is None else bool(norm)
 
 
-def _widths(num_classes, in_channels, width):
-    """Channels of the five stages."""
-    _number("num_classes", num_classes, 1)
-    _number("in_channels", in_channels, 1)
-    return [_number("width", width, 1) * 2**level for level in range(5)]
+def _widths(width, **others):
+    """Channels of the five stages, if all counts make sense."""
+    check_counts(width=width, **others)
+    return [width * 2**level for level in range(5)]
 
 # %% tags=["export"]
 class UNet(nn.Module):
@@ -392,16 +388,16 @@ class UNet(nn.Module):
                  padding="same", norm=None):
         super().__init__()
         how = _how(padding, norm)
-        widths = _widths(num_classes, in_channels, width)
+        widths = _widths(width, num_classes=num_classes,
+                         in_channels=in_channels)
         self.down = Encoder(in_channels, widths, *how)
         self.up = Decoder(widths[::-1], *how)
         self.score = nn.Conv2d(width, num_classes, 1)
         self.apply(_begin)
 
     def forward(self, x):
-        height, width = x.shape[-2:]
-        x = _filled(x, self.down.stages[0][0])
-        x = self.up(self.down(4 * x - 2))
+        height, width = check_batch(x, self.down.channels).shape[2:]
+        x = self.up(self.down(4 * _filled(x, self.down.valid) - 2))
         return self.score(x)[..., :height, :width]
 
 # %% [markdown]
@@ -485,8 +481,8 @@ show(cells.image, paint(cells.instances), paint(cells.mask),
 # %%
 found = [(how_many(s.instances), clumps(s.instances > 0),
           clumps(s.mask)) for s in val]
-print("{} cells in {} clumps; apart, {} pieces".format(*sum(
-    map(np.array, found))))
+print("{} cells in {} clumps; apart, {} pieces".format(
+    *np.sum(found, axis=0)))
 
 # %% [markdown]
 # But who will learn a seam that is two pixels wide? It hardly counts in
@@ -537,9 +533,9 @@ def _objects(instances):
         raise ValueError(f"instances holds {array.dtype} from"
                          f" {array.min()}; needed: integers from 0")
     if array.max() > array.size:
-        with_ground = np.pad(array, 1)
-        numbers = np.unique(with_ground, return_inverse=True)[1]
-        array = numbers.reshape(with_ground.shape)[1:-1, 1:-1]
+        pixels = np.append(0, array)        # the ground stays 0
+        numbers = np.unique(pixels, return_inverse=True)[1]
+        array = numbers[1:].reshape(array.shape)
     return array
 
 # %% tags=["export"]
@@ -799,8 +795,8 @@ def overlap(found):
     pairs = [(f > 0, s.instances > 0) for f, s in zip(found, val)]
     return np.mean([(f & t).sum() / (f | t).sum() for f, t in pairs])
 
-def cells_by(net, sure=0.5):
-    return [cells_of(predict(net, s.image, probability=True)[1], sure)
+def cells_by(net):
+    return [cells_of(predict(net, s.image, probability=True)[1])
             for s in val]
 
 # %%
@@ -860,8 +856,9 @@ figure(fig, alt="Panoptic quality over the limit. " + " ".join(
 
 # %%
 some, none = curves["weights"], curves["no weights"]
-assert np.ptp(some[:7]) < 0.15 < 0.4 < np.ptp(none[:7])
+assert np.ptp(some[:7]) < 0.1 < 0.5 < np.ptp(none[:7])
 assert abs(max(some) - max(none)) < 0.1
+assert none[4] < max(none) - 0.1            # at 0.8: it is narrow
 
 # %% [markdown]
 # At its best limit the net without weights counts no worse: it knows the
@@ -927,8 +924,6 @@ for metric in ("pole IoU", "fence IoU"):
 
 # %%
 def span(row):
-    if row is None:
-        return "–"
     low, high = (f"{x:.0f}" if x > 10 else f"{x:.3f}"
                  for x in (row["low"], row["high"]))
     return low if low == high else f"{low}–{high}"
@@ -938,9 +933,8 @@ def table(name, dataset, **columns):
     print(" " * 23, "seeds", *(f"{title:>12}" for title in columns))
     for method in dict.fromkeys(r["method"] for r in rows):
         found = {r["metric"]: r for r in rows if r["method"] == method}
-        asked = [found.get(metric) for metric in columns.values()]
-        seeds = max(r["n"] for r in found.values())
-        print(f"{method:23}", f"{seeds:5}",
+        asked = [found[metric] for metric in columns.values()]
+        print(f"{method:23}", f"{asked[0]['n']:5}",
               *(f"{span(r):>12}" for r in asked))
 
 # %%
@@ -1332,11 +1326,10 @@ def errors(metric):
             if r["metric"] == rand + metric}
 
 chosen, best = errors(""), errors(", best level")
-assert all(best[m]["value"] <= chosen[m]["value"] for m in best)
 assert chosen["U-Net"]["high"] < chosen["smoothed grey"]["value"]
 assert best["U-Net"]["high"] < best["smoothed grey"]["value"]
 lost = {m: chosen[m]["value"] / best[m]["value"] for m in best}
-assert lost["smoothed grey"] > 1.5 > lost["U-Net"]
+assert lost["smoothed grey"] > 1.5 > lost["U-Net"] > 1
 
 # %% [markdown]
 # Every seed beats the grey values, chosen against chosen and best

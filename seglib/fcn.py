@@ -7,6 +7,7 @@ Exported from 12_fcn.py; edit the chapter, not this file.
 
 from dataclasses import replace
 from functools import partial
+from numbers import Integral
 from pickle import UnpicklingError
 from typing import NamedTuple
 from urllib.error import URLError
@@ -21,7 +22,9 @@ from seglib.training import BatchNorm, Recipe
 
 __all__ = [
     "vgg_stages",
+    "check_counts",
     "Standardise",
+    "check_batch",
     "VGG16",
     "as_convolution",
     "convolutional",
@@ -80,7 +83,7 @@ def vgg_stages(in_channels: int = 3, *, width: int = 64,
     -------
     12 FCN: a classifier that says where, "What does a classifier look at?".
     """
-    _at_least_one(in_channels=in_channels, width=width)
+    check_counts(in_channels=in_channels, width=width)
     stages, channels = nn.ModuleList(), in_channels
     for number, times in ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8)):
         layers = []
@@ -92,10 +95,22 @@ def vgg_stages(in_channels: int = 3, *, width: int = 64,
     return stages
 
 
-def _at_least_one(**numbers):
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name} is {number}; needed: 1 or more")
+def check_counts(**counts) -> None:
+    """Refuse numbers of which no network can be made.
+
+    Raises
+    ------
+    ValueError
+        If one is not a whole number from 1; it is called by its name.
+
+    Chapter
+    -------
+    12 FCN: a classifier that says where, "What does a classifier look at?".
+    """
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or count < 1:
+            raise ValueError(f"{name} is {count!r}; needed: a whole"
+                             " number from 1")
 
 
 def _conv(before, after, size, padding, norm):
@@ -117,7 +132,7 @@ class Standardise(nn.Module):
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError
         In `forward`, if a batch has another shape or holds integers.
 
     Chapter
@@ -135,17 +150,25 @@ class Standardise(nn.Module):
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, x):
-        x = _pictures(x, len(self.mean))
-        return (x - self.mean) / self.std
+        return (check_batch(x, len(self.mean)) - self.mean) / self.std
 
 
-def _pictures(x, channels):
-    """The batch itself, if it has the channels and holds floats."""
-    if x.ndim != 4 or x.shape[1] != channels:
-        raise ValueError(f"x has shape {tuple(x.shape)}; needed:"
-                         f" (N, {channels}, H, W)")
-    if not x.is_floating_point():
-        raise TypeError(f"x is {x.dtype}; needed: floats in [0, 1]")
+def check_batch(x: torch.Tensor, channels: int) -> torch.Tensor:
+    """The batch itself, if it has the channels and holds floats.
+
+    Raises
+    ------
+    ValueError
+        If it has another shape than (N, channels, H, W), or integers.
+
+    Chapter
+    -------
+    12 FCN: a classifier that says where, "What does a classifier look at?".
+    """
+    fits = x.ndim == 4 and x.shape[1] == channels
+    if not fits or not x.is_floating_point():
+        raise ValueError(f"x is {tuple(x.shape)}, {x.dtype}; needed:"
+                         f" floats of shape (N, {channels}, H, W)")
     return x
 
 
@@ -195,7 +218,7 @@ def _places(size):
 
 
 def _three_matrices(values, hidden, num_classes):
-    _at_least_one(num_classes=num_classes)
+    check_counts(num_classes=num_classes)
     return nn.Sequential(
         nn.Linear(values, hidden), nn.ReLU(), nn.Dropout(),
         nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(),
@@ -477,7 +500,7 @@ def score(channels: int, num_classes: int) -> nn.Conv2d:
     -------
     12 FCN: a classifier that says where, "FCN-32s".
     """
-    _at_least_one(num_classes=num_classes)
+    check_counts(num_classes=num_classes)
     layer = nn.Conv2d(channels, num_classes, 1)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -616,13 +639,21 @@ def _take_over(trunk, weights):
     part, name = ((trunk.stages, "vgg16_bn") if norm
                   else (trunk, "vgg16"))
     width, channels = trunk.stages[0][0].weight.shape[:2]
-    state = _counted_out(_state(weights, name, width, channels))
-    theirs = (v for k, v in state.items() if k.split(".")[0] in (
-        "features", "stages", "classifier"))
-    mine = _counted_out(part.state_dict())
-    _fill(part, {
-        k: v.reshape(m.shape) if v.ndim == 2 and v.numel() == m.numel()
-        else v for (k, m), v in zip(mine.items(), theirs)}, name)
+    state = _state(weights, name, width, channels)
+    _fill(part, _renamed(part, state), name)
+
+
+def _renamed(part, state):
+    """A VGG16's weights by our names, and its matrices as kernels."""
+    of_vgg = "features", "stages", "classifier"
+    theirs = [values for key, values in _counted_out(state).items()
+              if key.split(".")[0] in of_vgg]
+    mine, found = _counted_out(part.state_dict()), {}
+    for (name, kernel), values in zip(mine.items(), theirs):
+        if values.ndim == 2 and values.numel() == kernel.numel():
+            values = values.reshape(kernel.shape)
+        found[name] = values
+    return found
 
 
 def _state(weights, name, width=64, channels=3):
@@ -829,7 +860,7 @@ def _dilated_resnet50(in_channels):
 
 
 def _head(channels, num_classes):
-    _at_least_one(num_classes=num_classes)
+    check_counts(num_classes=num_classes)
     return nn.Sequential(
         nn.Conv2d(channels, channels // 4, 3, padding=1, bias=False),
         BatchNorm(channels // 4), nn.ReLU(), nn.Dropout(0.1),

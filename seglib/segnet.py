@@ -6,15 +6,14 @@ Exported from 14_segnet.py; edit the chapter, not this file.
 """
 
 from collections.abc import Mapping
-from numbers import Integral
 from operator import index
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from seglib.fcn import (
-    Standardise, imagenet_state, large_enough, vgg_stages)
+from seglib.fcn import (Standardise, check_counts, imagenet_state,
+                        large_enough, vgg_stages)
 from seglib.training import BatchNorm
 
 __all__ = [
@@ -176,11 +175,8 @@ def _up(storeys, back, x, carried):
 
 def _vgg(num_classes, in_channels, width):
     """Input and encoder; refuses what would make no network."""
-    for name, count in (("num_classes", num_classes), ("width", width),
-                        ("in_channels", in_channels)):
-        if not isinstance(count, Integral) or count < 1:
-            raise ValueError(f"{name} is {count!r}; needed: a whole"
-                             " number from 1")
+    check_counts(num_classes=num_classes, in_channels=in_channels,
+                 width=width)
     return (Standardise(in_channels),
             vgg_stages(in_channels, width=width, norm=True))
 

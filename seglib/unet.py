@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from seglib.display import VOID, as_float
 from seglib.edges import watershed
+from seglib.fcn import check_batch, check_counts
 from seglib.networks import in_eval_mode
 from seglib.scenes import seams
 from seglib.training import BatchNorm
@@ -60,6 +61,7 @@ class Encoder(nn.Module):
 
     def __init__(self, in_channels, widths, padding, norm):
         super().__init__()
+        self.channels, self.valid = in_channels, padding == 0
         self.pool = nn.MaxPool2d(2)
         self.stages = nn.ModuleList(
             _twice(a, b, padding, norm)
@@ -174,13 +176,8 @@ def _check_size(height, width, valid):
                 f" 16 and 12 more, from 188; nearest: {nearest}")
 
 
-def _filled(x, first):
-    """Sides that fit, filled up to multiples of 16 if `first` pads."""
-    needed, valid = first.in_channels, first.padding == (0, 0)
-    if (x.ndim != 4 or x.shape[1] != needed
-            or not x.is_floating_point()):
-        raise ValueError(f"x is {tuple(x.shape)}, {x.dtype}; needed:"
-                         f" floats (N, {needed}, H, W)")
+def _filled(x, valid):
+    """Sides that fit, filled up to multiples of 16 if one pads."""
     height, width = x.shape[2:]
     _check_size(height, width, valid)
     if valid:
@@ -200,11 +197,10 @@ def _how(padding, norm):
     return int(same), same if norm is None else bool(norm)
 
 
-def _widths(num_classes, in_channels, width):
-    """Channels of the five stages."""
-    _number("num_classes", num_classes, 1)
-    _number("in_channels", in_channels, 1)
-    return [_number("width", width, 1) * 2**level for level in range(5)]
+def _widths(width, **others):
+    """Channels of the five stages, if all counts make sense."""
+    check_counts(width=width, **others)
+    return [width * 2**level for level in range(5)]
 
 
 class UNet(nn.Module):
@@ -251,16 +247,16 @@ class UNet(nn.Module):
                  padding="same", norm=None):
         super().__init__()
         how = _how(padding, norm)
-        widths = _widths(num_classes, in_channels, width)
+        widths = _widths(width, num_classes=num_classes,
+                         in_channels=in_channels)
         self.down = Encoder(in_channels, widths, *how)
         self.up = Decoder(widths[::-1], *how)
         self.score = nn.Conv2d(width, num_classes, 1)
         self.apply(_begin)
 
     def forward(self, x):
-        height, width = x.shape[-2:]
-        x = _filled(x, self.down.stages[0][0])
-        x = self.up(self.down(4 * x - 2))
+        height, width = check_batch(x, self.down.channels).shape[2:]
+        x = self.up(self.down(4 * _filled(x, self.down.valid) - 2))
         return self.score(x)[..., :height, :width]
 
 
@@ -307,9 +303,9 @@ def _objects(instances):
         raise ValueError(f"instances holds {array.dtype} from"
                          f" {array.min()}; needed: integers from 0")
     if array.max() > array.size:
-        with_ground = np.pad(array, 1)
-        numbers = np.unique(with_ground, return_inverse=True)[1]
-        array = numbers.reshape(with_ground.shape)[1:-1, 1:-1]
+        pixels = np.append(0, array)        # the ground stays 0
+        numbers = np.unique(pixels, return_inverse=True)[1]
+        array = numbers[1:].reshape(array.shape)
     return array
 
 

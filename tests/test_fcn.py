@@ -234,9 +234,9 @@ def test_pictures_of_another_kind(make):
 
 
 @pytest.mark.parametrize("make, said", [
-    (lambda: fcn.FCN8s(0), "num_classes is 0; needed: 1 or more"),
-    (lambda: fcn.FCN8s(2, width=0), "width is 0; needed: 1 or more"),
-    (lambda: fcn.fcn_resnet50(0), "num_classes is 0; needed: 1 or more"),
+    (lambda: fcn.FCN8s(0), "num_classes is 0; needed: a whole number from 1"),
+    (lambda: fcn.FCN8s(2, width=0), "width is 0; needed: a whole number from 1"),
+    (lambda: fcn.fcn_resnet50(0), "num_classes is 0; needed: a whole number from 1"),
     (lambda: fcn.fcn_squeezenet(-1), "num_classes is -1; needed"),
     (lambda: fcn.VGG16(size=100), "size is 100; needed: a multiple of 32"),
 ])
