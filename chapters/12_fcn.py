@@ -602,8 +602,8 @@ fig, ax = plt.subplots(figsize=(6, 1.8))
 for i, line in enumerate(tents):
     ax.plot(line, ".-", label=f"score {i}")
 ax.plot(sum(tents), "k:", label="sum")
-ax.set(xlabel="pixel", ylim=0)
-ax.legend(ncols=4, fontsize=7)
+ax.set(xlabel="pixel", ylim=(0, 1.4))
+ax.legend(ncols=4, fontsize=7, loc="upper center")
 figure(fig, alt="Three tents, each 16 pixels wide and 8 after the one"
        " before: where two overlap, they add up to 1, so that equal"
        " scores stay equal; at both ends the sum falls to 0.")
@@ -850,7 +850,7 @@ class FCN32s(nn.Module):
                                         len(self.crops), padded)
         if padded:
             self.crops = len(self.crops) * (0,)
-        _take_over(self.trunk, weights)
+        _begin_with(self.trunk, weights)
 
     def forward(self, x):
         scores = [f(m) for f, m in zip(self.scores, self.trunk(x))]
@@ -866,6 +866,11 @@ def _ladder(num_classes, width, rungs, padded):
     return scores, nn.ModuleList(
         Upsample(num_classes, factor, factor // 2 if padded else 0)
         for factor in factors)
+
+
+def _begin_with(trunk, weights):
+    if weights is not None:
+        _take_over(trunk, weights)
 
 
 # %% tags=["export"]
@@ -885,90 +890,7 @@ def large_enough(x: torch.Tensor) -> torch.Tensor:
 
 
 # %% [markdown]
-# Weights of a trained VGG16 are taken over in the order in which they
-# work, and two matrices become convolutions on the way. (With batch
-# normalisation, `fc` has layers that no checkpoint knows: it starts
-# afresh.)
-
-# %% tags=["export"]
-def _take_over(trunk, weights):
-    """All of a VGG16 but its last layer, in the order of its work."""
-    if weights is None:
-        return
-    norm = isinstance(trunk.fc[1], BatchNorm)
-    part, name = ((trunk.stages, "vgg16_bn") if norm
-                  else (trunk, "vgg16"))
-    width, channels = trunk.stages[0][0].weight.shape[:2]
-    state = _state(weights, name, width, channels)
-    _fill(part, _renamed(part, state), name)
-
-
-# %% tags=["export"]
-def _renamed(part, state):
-    """A VGG16's weights by our names, and its matrices as kernels."""
-    of_vgg = "features", "stages", "classifier"
-    theirs = [values for key, values in _counted_out(state).items()
-              if key.split(".")[0] in of_vgg]
-    mine, found = _counted_out(part.state_dict()), {}
-    for (name, kernel), values in zip(mine.items(), theirs):
-        if values.ndim == 2 and values.numel() == kernel.numel():
-            values = values.reshape(kernel.shape)
-        found[name] = values
-    return found
-
-
-# %% [markdown]
-# Borrowed weights are a good place for silent mistakes: a misspelt
-# word, another width, a checkpoint of another net. So nothing is
-# downloaded, and nothing loaded, before it is known to fit.
-
-# %% tags=["export"]
-def _state(weights, name, width=64, channels=3):
-    """The state dict that was given, or torchvision's."""
-    if isinstance(weights, dict):
-        return weights
-    if weights != "imagenet":
-        said = (repr(weights) if isinstance(weights, str)
-                else f"a {type(weights).__name__}")
-        raise ValueError(f"weights is {said}; needed: 'imagenet' or a"
-                         " state dict")
-    for argument, given, needed in (("width", width, 64),
-                                    ("in_channels", channels, 3)):
-        if given != needed:
-            raise ValueError(f"{argument} is {given}; needed with"
-                             f" weights='imagenet': {needed}")
-    return imagenet_state(name)
-
-
-# %% tags=["export"]
-def _fill(module, state, name):
-    """Load weights, if they fit to the last one."""
-    mine, state = map(_counted_out, (module.state_dict(), state))
-    for key in {**mine, **state}:
-        given, needed = (tuple(d[key].shape) if key in d else "nothing"
-                         for d in (state, mine))
-        if given != needed:
-            raise ValueError(f"weights has {given} for {key}; needed:"
-                             f" {needed}, as in such a {name}")
-    module.load_state_dict(state)
-
-
-def _counted_out(state):
-    """Without the numbers of batches, which old files do not have."""
-    return {key: value for key, value in state.items()
-            if not key.endswith("num_batches_tracked")}
-
-
-# %%
-net = FCN32s(5, width=16, padded=True, weights=vgg.state_dict()).eval()
-with torch.inference_mode():
-    hidden = vgg.classifier[:5](vgg.features(square).flatten(1))
-    middle = net.trunk(square)[0][..., 3, 3]
-assert torch.allclose(middle, hidden, atol=1e-5)
-
-# %% [markdown]
-# The middle one of seven by seven places sees all of them, as the
-# classifier did. And the first step, with scores that are all zero:
+# The first step, with scores that are all zero:
 
 # %%
 net = FCN32s(5, width=2, padded=True)
@@ -1315,6 +1237,89 @@ def imagenet_state(name: str) -> dict:
 _DAMAGED = RuntimeError, EOFError, LookupError, UnpicklingError
 
 # %% [markdown]
+# `FCN8s(21, weights="imagenet")` takes over a VGG16's, in the order in
+# which they work, and two matrices become convolutions on the way.
+# (With batch normalisation, `fc` has layers that no checkpoint knows:
+# it starts afresh.)
+
+# %% tags=["export"]
+def _take_over(trunk, weights):
+    """All of a VGG16 but its last layer, in the order of its work."""
+    norm = isinstance(trunk.fc[1], BatchNorm)
+    part, name = ((trunk.stages, "vgg16_bn") if norm
+                  else (trunk, "vgg16"))
+    width, channels = trunk.stages[0][0].weight.shape[:2]
+    state = _state(weights, name, width, channels)
+    _fill(part, _renamed(part, state), name)
+
+
+# %% tags=["export"]
+def _renamed(part, state):
+    """A VGG16's weights by our names, and its matrices as kernels."""
+    of_vgg = "features", "stages", "classifier"
+    theirs = [values for key, values in _counted_out(state).items()
+              if key.split(".")[0] in of_vgg]
+    mine, found = _counted_out(part.state_dict()), {}
+    for (name, kernel), values in zip(mine.items(), theirs):
+        if values.ndim == 2 and values.numel() == kernel.numel():
+            values = values.reshape(kernel.shape)
+        found[name] = values
+    return found
+
+
+# %% [markdown]
+# Borrowed weights are a good place for silent mistakes: a misspelt
+# word, another width, a checkpoint of another net. So nothing is
+# downloaded, and nothing loaded, before it is known to fit.
+
+# %% tags=["export"]
+def _state(weights, name, width=64, channels=3):
+    """The state dict that was given, or torchvision's."""
+    if isinstance(weights, dict):
+        return weights
+    if weights != "imagenet":
+        said = (repr(weights) if isinstance(weights, str)
+                else f"a {type(weights).__name__}")
+        raise ValueError(f"weights is {said}; needed: 'imagenet' or a"
+                         " state dict")
+    for argument, given, needed in (("width", width, 64),
+                                    ("in_channels", channels, 3)):
+        if given != needed:
+            raise ValueError(f"{argument} is {given}; needed with"
+                             f" weights='imagenet': {needed}")
+    return imagenet_state(name)
+
+
+# %% tags=["export"]
+def _fill(module, state, name):
+    """Load weights, if they fit to the last one."""
+    mine, state = map(_counted_out, (module.state_dict(), state))
+    for key in {**mine, **state}:
+        given, needed = (tuple(d[key].shape) if key in d else "nothing"
+                         for d in (state, mine))
+        if given != needed:
+            raise ValueError(f"weights has {given} for {key}; needed:"
+                             f" {needed}, as in such a {name}")
+    module.load_state_dict(state)
+
+
+def _counted_out(state):
+    """Without the numbers of batches, which old files do not have."""
+    return {key: value for key, value in state.items()
+            if not key.endswith("num_batches_tracked")}
+
+
+# %%
+net = FCN32s(5, width=16, padded=True, weights=vgg.state_dict()).eval()
+with torch.inference_mode():
+    hidden = vgg.classifier[:5](vgg.features(square).flatten(1))
+    middle = net.trunk(square)[0][..., 3, 3]
+assert torch.allclose(middle, hidden, atol=1e-5)
+
+# %% [markdown]
+# The middle one of seven by seven places sees all of them, as the
+# classifier did.
+#
 # The FCN that is used today is torchvision's: a ResNet-50
 # {cite}`he2016` whose last two stages do not get smaller (chapter 15
 # tells how), a head of two convolutions, and no skips. The trunk is

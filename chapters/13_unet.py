@@ -297,14 +297,6 @@ def _fitting(n):
     return below, below if below >= n else below + 16
 
 # %% tags=["export"]
-def _number(name, value, least=0):
-    """The value, if it is finite and not below `least`."""
-    if not least <= value < np.inf:
-        raise ValueError(f"{name} is {value}; needed: a finite number"
-                         f" from {least}")
-    return value
-
-
 def _check_size(height, width, valid):
     for name, n in (("height", height), ("width", width)):
         if not valid and n < 32:
@@ -606,6 +598,14 @@ for n in np.unique(many)[1:]:
 whole = process_time() - begin - framed
 print(f"{how_many(many)} cells: {whole / framed:.0f} times as fast")
 assert whole > 2 * framed
+
+# %% tags=["export"]
+def _number(name, value, least=0):
+    """The value, if it is finite and not below `least`."""
+    if not least <= value < np.inf:
+        raise ValueError(f"{name} is {value}; needed: a finite number"
+                         f" from {least}")
+    return value
 
 # %% tags=["export"]
 def border_weights(instances: np.ndarray, w0: float = 10.0,

@@ -835,10 +835,11 @@ assert in_order("14_segnet", speed, "SegNet", "FCN-8s")
 # And is SegNet slow, or unable? Here it has five times as many steps:
 
 # %%
-for metric in "pole IoU", "mean IoU":
-    table("14_segnet", ("SegNet", "SegNet, longer"), (metric,))
+metrics = "pole IoU", "mean IoU"
+table("14_segnet", ("SegNet", "SegNet, longer"), metrics)
+table("13_unet", ("U-Net, longer",), metrics)
+for metric in metrics:
     assert in_order("14_segnet", metric, "SegNet, longer", "SegNet")
-    table("13_unet", ("U-Net, longer",), (metric,))
     ours = measured("14_segnet", method="SegNet, longer", metric=metric)
     theirs = measured("13_unet", method="U-Net, longer", metric=metric)
     assert theirs["low"] > ours["high"]
@@ -1065,9 +1066,8 @@ assert in_order("14_segnet", metric, "SegNet", "U-Net")
 #   no batch normalisation: `SegNet(11, weights="imagenet")` fetches
 #   torchvision's `vgg16_bn` instead. The mean IoU of 60.1 on CamVid is
 #   its authors', as other papers quote it; 50.2 and 46.4 are quoted
-#   too: a dispute about protocol and training data. They claim that it
-#   is frugal *during inference*. It is; but the places have no part in
-#   that.
+#   too: a dispute about protocol. They claim that it is frugal *during
+#   inference*. It is; but the places have no part in that.
 # - **DeconvNet** {cite}`noh2015` has 252 million parameters, as
 #   commonly quoted; we count 251.8. It is trained in two stages, and
 #   asked about many proposals in each picture, whose answers are put

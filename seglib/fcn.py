@@ -595,7 +595,7 @@ class FCN32s(nn.Module):
                                         len(self.crops), padded)
         if padded:
             self.crops = len(self.crops) * (0,)
-        _take_over(self.trunk, weights)
+        _begin_with(self.trunk, weights)
 
     def forward(self, x):
         scores = [f(m) for f, m in zip(self.scores, self.trunk(x))]
@@ -610,6 +610,11 @@ def _ladder(num_classes, width, rungs, padded):
     return scores, nn.ModuleList(
         Upsample(num_classes, factor, factor // 2 if padded else 0)
         for factor in factors)
+
+
+def _begin_with(trunk, weights):
+    if weights is not None:
+        _take_over(trunk, weights)
 
 
 def large_enough(x: torch.Tensor) -> torch.Tensor:
@@ -629,66 +634,6 @@ def large_enough(x: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"x is {height} x {width} pixels;"
                          " needed: 32 x 32 or more")
     return x
-
-
-def _take_over(trunk, weights):
-    """All of a VGG16 but its last layer, in the order of its work."""
-    if weights is None:
-        return
-    norm = isinstance(trunk.fc[1], BatchNorm)
-    part, name = ((trunk.stages, "vgg16_bn") if norm
-                  else (trunk, "vgg16"))
-    width, channels = trunk.stages[0][0].weight.shape[:2]
-    state = _state(weights, name, width, channels)
-    _fill(part, _renamed(part, state), name)
-
-
-def _renamed(part, state):
-    """A VGG16's weights by our names, and its matrices as kernels."""
-    of_vgg = "features", "stages", "classifier"
-    theirs = [values for key, values in _counted_out(state).items()
-              if key.split(".")[0] in of_vgg]
-    mine, found = _counted_out(part.state_dict()), {}
-    for (name, kernel), values in zip(mine.items(), theirs):
-        if values.ndim == 2 and values.numel() == kernel.numel():
-            values = values.reshape(kernel.shape)
-        found[name] = values
-    return found
-
-
-def _state(weights, name, width=64, channels=3):
-    """The state dict that was given, or torchvision's."""
-    if isinstance(weights, dict):
-        return weights
-    if weights != "imagenet":
-        said = (repr(weights) if isinstance(weights, str)
-                else f"a {type(weights).__name__}")
-        raise ValueError(f"weights is {said}; needed: 'imagenet' or a"
-                         " state dict")
-    for argument, given, needed in (("width", width, 64),
-                                    ("in_channels", channels, 3)):
-        if given != needed:
-            raise ValueError(f"{argument} is {given}; needed with"
-                             f" weights='imagenet': {needed}")
-    return imagenet_state(name)
-
-
-def _fill(module, state, name):
-    """Load weights, if they fit to the last one."""
-    mine, state = map(_counted_out, (module.state_dict(), state))
-    for key in {**mine, **state}:
-        given, needed = (tuple(d[key].shape) if key in d else "nothing"
-                         for d in (state, mine))
-        if given != needed:
-            raise ValueError(f"weights has {given} for {key}; needed:"
-                             f" {needed}, as in such a {name}")
-    module.load_state_dict(state)
-
-
-def _counted_out(state):
-    """Without the numbers of batches, which old files do not have."""
-    return {key: value for key, value in state.items()
-            if not key.endswith("num_batches_tracked")}
 
 
 # What the coarse map has lost
@@ -826,6 +771,64 @@ def imagenet_state(name: str) -> dict:
 
 #: What PyTorch raises for a file that it cannot read.
 _DAMAGED = RuntimeError, EOFError, LookupError, UnpicklingError
+
+
+def _take_over(trunk, weights):
+    """All of a VGG16 but its last layer, in the order of its work."""
+    norm = isinstance(trunk.fc[1], BatchNorm)
+    part, name = ((trunk.stages, "vgg16_bn") if norm
+                  else (trunk, "vgg16"))
+    width, channels = trunk.stages[0][0].weight.shape[:2]
+    state = _state(weights, name, width, channels)
+    _fill(part, _renamed(part, state), name)
+
+
+def _renamed(part, state):
+    """A VGG16's weights by our names, and its matrices as kernels."""
+    of_vgg = "features", "stages", "classifier"
+    theirs = [values for key, values in _counted_out(state).items()
+              if key.split(".")[0] in of_vgg]
+    mine, found = _counted_out(part.state_dict()), {}
+    for (name, kernel), values in zip(mine.items(), theirs):
+        if values.ndim == 2 and values.numel() == kernel.numel():
+            values = values.reshape(kernel.shape)
+        found[name] = values
+    return found
+
+
+def _state(weights, name, width=64, channels=3):
+    """The state dict that was given, or torchvision's."""
+    if isinstance(weights, dict):
+        return weights
+    if weights != "imagenet":
+        said = (repr(weights) if isinstance(weights, str)
+                else f"a {type(weights).__name__}")
+        raise ValueError(f"weights is {said}; needed: 'imagenet' or a"
+                         " state dict")
+    for argument, given, needed in (("width", width, 64),
+                                    ("in_channels", channels, 3)):
+        if given != needed:
+            raise ValueError(f"{argument} is {given}; needed with"
+                             f" weights='imagenet': {needed}")
+    return imagenet_state(name)
+
+
+def _fill(module, state, name):
+    """Load weights, if they fit to the last one."""
+    mine, state = map(_counted_out, (module.state_dict(), state))
+    for key in {**mine, **state}:
+        given, needed = (tuple(d[key].shape) if key in d else "nothing"
+                         for d in (state, mine))
+        if given != needed:
+            raise ValueError(f"weights has {given} for {key}; needed:"
+                             f" {needed}, as in such a {name}")
+    module.load_state_dict(state)
+
+
+def _counted_out(state):
+    """Without the numbers of batches, which old files do not have."""
+    return {key: value for key, value in state.items()
+            if not key.endswith("num_batches_tracked")}
 
 
 class _ResNetFCN(nn.Module):

@@ -157,14 +157,6 @@ def _fitting(n):
     return below, below if below >= n else below + 16
 
 
-def _number(name, value, least=0):
-    """The value, if it is finite and not below `least`."""
-    if not least <= value < np.inf:
-        raise ValueError(f"{name} is {value}; needed: a finite number"
-                         f" from {least}")
-    return value
-
-
 def _check_size(height, width, valid):
     for name, n in (("height", height), ("width", width)):
         if not valid and n < 32:
@@ -358,6 +350,14 @@ def two_distances(instances: np.ndarray, reach: float = np.inf
                 instances[around] != number)
             _offer(near[around], np.where(d <= reach, d, np.inf))
     return near
+
+
+def _number(name, value, least=0):
+    """The value, if it is finite and not below `least`."""
+    if not least <= value < np.inf:
+        raise ValueError(f"{name} is {value}; needed: a finite number"
+                         f" from {least}")
+    return value
 
 
 def border_weights(instances: np.ndarray, w0: float = 10.0,
